@@ -1,0 +1,26 @@
+# Third-party packages, each as one imported target. Why each is there: docs/dependencies.md.
+
+set(THREADS_PREFER_PTHREAD_FLAG ON)
+find_package(Threads REQUIRED)
+find_package(Boost 1.81 REQUIRED COMPONENTS filesystem)
+find_package(CLI11 REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(doctest REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(UDEV REQUIRED IMPORTED_TARGET libudev)
+
+# Debian's msgpack-cxx headers cannot be installed beside Boost 1.81 (they pull in Boost 1.74), so
+# scripts/build unpacks the package below build/third_party and names the place here.
+set(KAIRO_MSGPACK_INCLUDE "${CMAKE_SOURCE_DIR}/build/third_party/msgpack/usr/include" CACHE PATH
+    "Where msgpack.hpp of msgpack-cxx lives")
+if(NOT EXISTS ${KAIRO_MSGPACK_INCLUDE}/msgpack.hpp)
+  message(FATAL_ERROR "msgpack.hpp is not in ${KAIRO_MSGPACK_INCLUDE}: run scripts/build, which "
+                      "fetches it, or set KAIRO_MSGPACK_INCLUDE")
+endif()
+add_library(kairo_msgpack INTERFACE)
+target_include_directories(kairo_msgpack SYSTEM INTERFACE ${KAIRO_MSGPACK_INCLUDE})
+target_compile_definitions(kairo_msgpack INTERFACE MSGPACK_USE_BOOST)
+
+add_library(kairo_asio INTERFACE)
+target_link_libraries(kairo_asio INTERFACE Boost::headers Threads::Threads)
+target_compile_definitions(kairo_asio INTERFACE BOOST_ASIO_NO_DEPRECATED)

@@ -1,0 +1,82 @@
+#include "base/clock.hpp"
+
+#include <array>
+#include <charconv>
+#include <string_view>
+
+namespace kairo {
+namespace {
+
+void put_digits(char* at, unsigned value, int count) {
+  for (int i = count - 1; i >= 0; --i, value /= 10) at[i] = static_cast<char>('0' + value % 10);
+}
+
+bool take_digits(std::string_view& text, std::size_t count, int& out) {
+  if (text.size() < count) return false;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + count, out);
+  if (error != std::errc{} || end != text.data() + count || text[0] == '-') return false;
+  text.remove_prefix(count);
+  return true;
+}
+
+bool take_char(std::string_view& text, char wanted) {
+  if (text.empty() || text[0] != wanted) return false;
+  text.remove_prefix(1);
+  return true;
+}
+
+}  // namespace
+
+std::string to_iso8601(SystemTime time) {
+  using namespace std::chrono;
+  const auto day = floor<days>(time);
+  const year_month_day date(day);
+  const hh_mm_ss clock(time - day);
+  std::string out = "0000-00-00T00:00:00.000000Z";
+  put_digits(&out[0], static_cast<unsigned>(static_cast<int>(date.year())), 4);
+  put_digits(&out[5], static_cast<unsigned>(date.month()), 2);
+  put_digits(&out[8], static_cast<unsigned>(date.day()), 2);
+  put_digits(&out[11], static_cast<unsigned>(clock.hours().count()), 2);
+  put_digits(&out[14], static_cast<unsigned>(clock.minutes().count()), 2);
+  put_digits(&out[17], static_cast<unsigned>(clock.seconds().count()), 2);
+  put_digits(&out[20], static_cast<unsigned>(clock.subseconds().count()), 6);
+  return out;
+}
+
+bool from_iso8601(std::string_view text, SystemTime& out) {
+  using namespace std::chrono;
+  int y = 0, mo = 0, d = 0, h = 0, mi = 0, s = 0;
+  if (!take_digits(text, 4, y) || !take_char(text, '-') || !take_digits(text, 2, mo) ||
+      !take_char(text, '-') || !take_digits(text, 2, d) || !take_char(text, 'T') ||
+      !take_digits(text, 2, h) || !take_char(text, ':') || !take_digits(text, 2, mi) ||
+      !take_char(text, ':') || !take_digits(text, 2, s))
+    return false;
+  const year_month_day date(year(y), month(static_cast<unsigned>(mo)), day(static_cast<unsigned>(d)));
+  if (!date.ok() || h > 23 || mi > 59 || s > 60) return false;
+  microseconds fraction{0};
+  if (take_char(text, '.')) {
+    int digits = 0;
+    std::int64_t unit = 100000;
+    while (!text.empty() && text[0] >= '0' && text[0] <= '9') {
+      if (++digits > 9) return false;
+      fraction += microseconds((text[0] - '0') * unit);
+      unit /= 10;
+      text.remove_prefix(1);
+    }
+    if (digits == 0) return false;
+  }
+  minutes offset{0};
+  if (!take_char(text, 'Z')) {
+    const int sign = take_char(text, '+') ? 1 : take_char(text, '-') ? -1 : 0;
+    int oh = 0, om = 0;
+    if (sign == 0 || !take_digits(text, 2, oh) || !take_char(text, ':') || !take_digits(text, 2, om))
+      return false;
+    offset = minutes(sign * (oh * 60 + om));
+  }
+  if (!text.empty()) return false;
+  out = SystemTime(sys_days(date).time_since_epoch() + hours(h) + minutes(mi) + seconds(s) + fraction -
+                   offset);
+  return true;
+}
+
+}  // namespace kairo

@@ -1,0 +1,73 @@
+// Every bound of Kairo in one place, with its unit and its reason. Passing one is a named error. Those
+// that an operator may change are the defaults of the configuration (kairod.json(5), later issue).
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+namespace kairo::limits {
+
+// --- wire ------------------------------------------------------------------------------------------
+/// Bytes of one frame's payload (SPEC 2.6).
+inline constexpr std::size_t frame_payload_bytes = 16u << 20;
+/// Nesting of one payload (SPEC 2.6).
+inline constexpr std::size_t nesting_depth = 32;
+/// Values in one payload: 24 bytes each once decoded, so that a frame full of nils costs no more memory
+/// than a frame full of text.
+inline constexpr std::size_t payload_values = 262'144;
+
+// --- connections -----------------------------------------------------------------------------------
+/// Connections served at once; DESIGN's figure, four times over.
+inline constexpr std::size_t connections = 4096;
+/// Bytes of answers and events that may wait for a peer that does not read. Past it no further request of
+/// that connection is read, so a peer that floods and never reads blocks only itself.
+inline constexpr std::size_t outbox_bytes = 4u << 20;
+/// Bytes of events that may wait for one peer; further ones are left out and told with kairo.event.lagged.
+inline constexpr std::size_t outbox_event_bytes = 1u << 20;
+/// Unanswered requests of one connection.
+inline constexpr std::size_t pending_requests = 65'536;
+/// Live output subscriptions of one connection.
+inline constexpr std::size_t subscriptions = 65'536;
+/// Topics that one connection may subscribe to.
+inline constexpr std::size_t event_subscriptions = 256;
+
+// --- sessions --------------------------------------------------------------------------------------
+/// Slots of the table shared with the keeper: live sessions at once, six times DESIGN's figure.
+inline constexpr std::uint32_t live_sessions = 65'536;
+/// Ended sessions that stay queryable (SPEC 4.7).
+inline constexpr std::size_t ended_sessions = 1000;
+inline constexpr std::chrono::hours ended_session_age{24};
+/// Bytes of all logs together (SPEC 4.7).
+inline constexpr std::uint64_t total_log_bytes = 2ull << 30;
+/// Elements and bytes of one argv and of one environment together; the kernel's own bound is near it.
+inline constexpr std::size_t argv_env_bytes = 1u << 20;
+inline constexpr std::size_t labels = 64;
+inline constexpr std::size_t label_bytes = 1024;
+/// Ids and other short strings that are carried along (correlation ids, names).
+inline constexpr std::size_t tag_bytes = 256;
+/// SIGTERM to SIGKILL, and the longest that a descendant with an open pipe delays `exited` (SPEC 4.6).
+inline constexpr std::chrono::milliseconds kill_grace{2000};
+/// Sessions in one page of process.list.
+inline constexpr std::size_t list_page = 500;
+
+// --- stdin (SPEC 4.5) ------------------------------------------------------------------------------
+inline constexpr std::size_t stdin_bytes = 1u << 20;
+inline constexpr std::size_t stdin_waiting_writes = 64;
+
+// --- output (SPEC 5) -------------------------------------------------------------------------------
+inline constexpr std::uint64_t retain_bytes = 64ull << 20;
+inline constexpr std::uint64_t retain_bytes_min = 64ull << 10;
+inline constexpr std::uint64_t retain_bytes_max = 16ull << 30;
+/// Chunk of a throttled subscription (SPEC 5.4) and of every other one: the larger costs fewer frames.
+inline constexpr std::size_t throttle_chunk_bytes = 16u << 10;
+inline constexpr std::size_t chunk_bytes = 64u << 10;
+inline constexpr std::size_t chunk_bytes_min = 16;
+inline constexpr std::size_t chunk_bytes_max = 1u << 20;
+inline constexpr std::uint64_t throttle_bytes_per_second = 256u << 10;
+/// Most bytes that one process.read answers.
+inline constexpr std::size_t read_bytes_max = 4u << 20;
+/// How long a lossless reader's hold outlives a daemon's death (SPEC 5.4).
+inline constexpr std::chrono::seconds orphaned_hold{30};
+
+}  // namespace kairo::limits
