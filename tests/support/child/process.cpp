@@ -1,0 +1,107 @@
+// Commands about life, death and descendants.
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "support/child/commands.hpp"
+
+namespace kairo::test {
+namespace {
+
+void print_pid(pid_t value) {
+  char text[32];
+  snprintf(text, sizeof text, "%d\n", static_cast<int>(value));
+  print(text);
+}
+
+int signal_by_name(const char* name) {
+  if (strncmp(name, "SIG", 3) == 0) name += 3;
+  for (int number = 1; number < SIGRTMIN; ++number) {
+    const char* each = sigabbrev_np(number);
+    if (each && strcmp(each, name) == 0) return number;
+  }
+  usage("die needs the name of a signal");
+}
+
+}  // namespace
+
+void exit_with(Args& args) {
+  _exit(static_cast<int>(args.number("exit needs N")));
+}
+
+void die(Args& args) {
+  const int number = signal_by_name(args.text("die needs SIGNAME"));
+  const rlimit no_core{0, 0};
+  setrlimit(RLIMIT_CORE, &no_core);
+  signal(number, SIG_DFL);
+  sigset_t only;
+  sigemptyset(&only);
+  sigaddset(&only, number);
+  sigprocmask(SIG_UNBLOCK, &only, nullptr);
+  raise(number);
+}
+
+void ignore_term(Args&) {
+  signal(SIGTERM, SIG_IGN);
+  print("ready\n");
+  sleep_forever();
+}
+
+void sleep_for(Args& args) {
+  sleep_seconds(args.seconds("sleep needs SECONDS"));
+}
+
+void grandchild_holds_stdout(Args& args) {
+  const double seconds = args.seconds("grandchild-holds-stdout needs SECONDS");
+  const pid_t child = fork();
+  if (child < 0) fail("cannot fork");
+  if (child == 0) {
+    sleep_seconds(seconds);
+    _exit(0);
+  }
+  print_pid(child);
+}
+
+void double_fork(Args& args) {
+  const double seconds = args.seconds("double-fork needs SECONDS");
+  const bool keep = !args.take("close");
+  if (keep) args.take("keep");
+  int report[2];
+  if (pipe2(report, O_CLOEXEC) != 0) fail("cannot make a pipe");
+  const pid_t middle = fork();
+  if (middle < 0) fail("cannot fork");
+  if (middle == 0) {
+    if (setsid() < 0) fail("cannot start a session");
+    const pid_t daemon = fork();
+    if (daemon < 0) fail("cannot fork");
+    if (daemon > 0) _exit(0);
+    const pid_t own = getpid();
+    if (!keep) {
+      // Closed before the pid is told: who has read the pid may rely on it.
+      close(1);
+      close(2);
+    }
+    write_all(report[1], &own, sizeof own);
+    close(report[0]);
+    close(report[1]);
+    sleep_seconds(seconds);
+    _exit(0);
+  }
+  close(report[1]);
+  pid_t daemon = 0;
+  ssize_t got = 0;
+  do got = read(report[0], &daemon, sizeof daemon);
+  while (got < 0 && errno == EINTR);
+  if (got != sizeof daemon) fail("the daemon did not start");
+  close(report[0]);
+  while (waitpid(middle, nullptr, 0) < 0 && errno == EINTR) {
+  }
+  print_pid(daemon);
+}
+
+}  // namespace kairo::test
