@@ -1,0 +1,23 @@
+// The keeper process: parent and subreaper of every child, owner of their stdio. See docs/architecture.md.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/unique_fd.hpp"
+
+namespace kairo::keeper {
+
+struct KeeperOptions {
+  UniqueFd listener;   ///< Listening Unix socket STATE_DIR/keeper.sock.
+  UniqueFd state_dir;  ///< Directory; logs/ is made below it.
+  /// The limit of open files that children get back (SPEC 4.8), as kairod found it.
+  std::uint64_t child_files_soft = 1024;
+  std::uint64_t child_files_hard = 1024;
+  unsigned idle_exit_seconds = 10;  ///< Ends by itself after so long without children and without kairod.
+};
+
+/// Runs until it is told to stop or has nothing left to do. Returns the exit code; messages go to stderr.
+int run_keeper(KeeperOptions options);
+
+}  // namespace kairo::keeper

@@ -1,0 +1,83 @@
+// kairod's side of the keeper: finds or starts it, gives orders, hears what happened. Lives on the kernel's
+// thread (one Asio io_context) and calls its listener there.
+//
+// Order of calls: connect() once, which blocks for the handshake and returns what the keeper holds; then start(); then
+// orders at any time; stop() before destruction.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <boost/asio/io_context.hpp>
+
+#include "base/result.hpp"
+#include "base/unique_fd.hpp"
+#include "keeper/protocol.hpp"
+#include "keeper/table.hpp"
+
+namespace kairo::keeper {
+
+/// Hears what the keeper says. Called on the kernel's thread, never from within an order.
+class Listener {
+ public:
+  virtual void on_changed(std::uint32_t slot) = 0;
+  virtual void on_exited(const Exited& exited) = 0;
+  /// The keeper is gone; nothing else will be called.
+  virtual void on_lost(const Error& why) = 0;
+
+ protected:
+  ~Listener() = default;
+};
+
+struct LinkOptions {
+  std::string state_dir;
+  std::string instance_id;
+  std::vector<std::string> start_command;  ///< argv of the keeper: {"/proc/self/exe", "keeper", ...}; the listening
+                                           ///< socket is its descriptor 3, the state directory's descriptor 4.
+};
+
+class Link {
+ public:
+  struct Held {
+    HeldSession session;
+    UniqueFd stdin_ring;
+  };
+
+  /// Connects to the running keeper of this state directory, or starts one. Blocks up to 10 s.
+  static Result<std::unique_ptr<Link>> connect(boost::asio::io_context& io, const LinkOptions& options);
+  ~Link();
+
+  [[nodiscard]] Table& table();
+  [[nodiscard]] const std::string& keeper_id() const;
+  [[nodiscard]] std::int32_t keeper_pid() const;
+  /// Sessions of the time before; to be taken once.
+  std::vector<Held> take_held();
+
+  void start(Listener& listener);
+  void stop();
+
+  using LaunchDone = std::function<void(Result<Launched>)>;
+  /// `descriptors`: for each Stdio::fd, in the order stdin, stdout, stderr. A failure is E_SPAWN_FAILED with
+  /// details errno, errnoName, step (E_LIMIT_EXCEEDED for EMFILE, ENFILE, EAGAIN, ENOMEM).
+  void launch(const Launch& order, std::vector<UniqueFd> descriptors, LaunchDone done);
+
+  using SignalDone = std::function<void(int error_number)>;
+  void signal(std::uint64_t key, int number, SignalScope scope, SignalDone done);
+
+  void stdin_ring(std::uint64_t key, int memfd);
+  void stdin_ready(std::uint64_t key);
+  void resume_pump(std::uint64_t key);
+  void release(std::uint64_t key);
+  void stop_keeper();
+
+ private:
+  struct Impl;
+  explicit Link(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace kairo::keeper

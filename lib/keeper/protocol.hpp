@@ -1,0 +1,224 @@
+// What kairod and keeper say to each other, over the Unix socket STATE_DIR/keeper.sock (SOCK_STREAM).
+//
+// A message is 4 bytes of length (big-endian, of what follows), 1 byte of MessageType, and one MsgPack map of the
+// struct of that name; unknown members are ignored, so that a version may add some. Descriptors go with the first
+// byte of their message (SCM_RIGHTS).
+//
+// kairod opens two connections. The first message on each is Hello and the keeper's answer is Welcome, on the
+// control connection with the table's descriptor and every session. On `launch` connections only Launch goes in and
+// Launched or LaunchFailed comes out, one for each, in order; the keeper's launcher thread serves it. On the
+// control connection everything else.
+//
+// The keeper trusts kairod (same user, checked by SO_PEERCRED) but parses with bounds all the same.
+// When a control connection ends the keeper goes on without kairod: it reads output, feeds what stdin rings
+// hold and keeps exits until the next kairod has released them.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/limits.hpp"
+#include "base/result.hpp"
+#include "reflect/fields.hpp"
+
+namespace kairo::keeper {
+
+inline constexpr std::uint32_t protocol_version = 1;
+inline constexpr std::uint32_t oldest_protocol_version = 1;
+inline constexpr std::size_t message_bytes_max = 4u << 20;
+
+enum class MessageType : std::uint8_t {
+  hello = 1,
+  welcome,
+  launch,
+  launched,
+  launch_failed,
+  signal,
+  signaled,
+  stdin_ring,
+  stdin_ready,
+  resume_pump,
+  changed,
+  exited,
+  release,
+  stop,
+};
+
+using reflect::defaulted;
+using reflect::field;
+
+struct Hello {
+  std::uint32_t version = protocol_version;
+  std::string role;  ///< "control" or "launch"
+  std::string instance_id;
+  static constexpr auto fields() {
+    return std::tuple(field("version", &Hello::version, "Newest version spoken"),
+                      field("role", &Hello::role, "control or launch"),
+                      field("instanceId", &Hello::instance_id, "Of the kairod that speaks"));
+  }
+};
+
+/// One session as a new kairod finds it.
+struct HeldSession {
+  std::uint64_t key = 0;
+  std::uint32_t slot = 0;
+  std::int32_t pid = 0;
+  std::uint64_t started_us = 0;
+  reflect::Bytes record;                    ///< As it came with Launch.
+  bool has_stdin_ring = false;              ///< Its memfd stands in the message's descriptors, in this order.
+  std::optional<std::int32_t> wait_status;  ///< When the main process has ended and all was recorded.
+  std::uint64_t exited_us = 0;
+  static constexpr auto fields() {
+    using S = HeldSession;
+    return std::tuple(field("key", &S::key, ""), field("slot", &S::slot, ""), field("pid", &S::pid, ""),
+                      field("startedUs", &S::started_us, ""), field("record", &S::record, ""),
+                      defaulted("hasStdinRing", &S::has_stdin_ring, ""),
+                      field("waitStatus", &S::wait_status, ""), defaulted("exitedUs", &S::exited_us, ""));
+  }
+};
+
+/// Answer to Hello. On the control connection the table's descriptor comes with it. Sessions come in several Welcomes
+/// (`more` set on all but the last) so that no message is over message_bytes_max and none carries more than 200
+/// descriptors.
+struct Welcome {
+  std::uint32_t version = protocol_version;
+  std::string keeper_id;
+  std::int32_t pid = 0;
+  std::vector<HeldSession> sessions;
+  bool more = false;
+  static constexpr auto fields() {
+    using S = Welcome;
+    return std::tuple(field("version", &S::version, "Version that will be spoken"),
+                      field("keeperId", &S::keeper_id, ""), field("pid", &S::pid, ""),
+                      defaulted("sessions", &S::sessions, ""), defaulted("more", &S::more, ""));
+  }
+};
+
+/// Where one of the three standard descriptors leads.
+enum class Stdio : std::uint8_t { pipe, null, fd, to_stdout };
+constexpr auto enum_names(Stdio) { return std::array<std::string_view, 4>{"pipe", "null", "fd", "stdout"}; }
+
+struct Launch {
+  std::uint64_t token = 0;
+  std::uint64_t key = 0;
+  std::uint32_t slot = 0;  ///< Free in the table, chosen by kairod, which has set the pins.
+  std::vector<std::string> argv;
+  std::vector<std::string> env;  ///< "NAME=value", complete.
+  std::string cwd;               ///< Absolute.
+  std::uint32_t umask = 022;
+  Stdio standard_input = Stdio::pipe;
+  Stdio standard_output = Stdio::pipe;
+  Stdio standard_error = Stdio::pipe;
+  std::uint64_t retain_bytes = 0;
+  std::uint64_t kill_grace_ms = 0;
+  bool detach_descendants = false;
+  std::string mark;       ///< Session id; a process belongs to it whose environment has KAIRO_PROCESS_ID=mark.
+  reflect::Bytes record;  ///< kairod's own; kept and given back with HeldSession.
+  static constexpr auto fields() {
+    using S = Launch;
+    return std::tuple(field("token", &S::token, ""), field("key", &S::key, ""), field("slot", &S::slot, ""),
+                      field("argv", &S::argv, ""), field("env", &S::env, ""), field("cwd", &S::cwd, ""),
+                      field("umask", &S::umask, ""), field("stdin", &S::standard_input, ""),
+                      field("stdout", &S::standard_output, ""), field("stderr", &S::standard_error, ""),
+                      field("retainBytes", &S::retain_bytes, ""), field("killGraceMs", &S::kill_grace_ms, ""),
+                      field("detachDescendants", &S::detach_descendants, ""), field("mark", &S::mark, ""),
+                      field("record", &S::record, ""));
+  }
+};
+
+struct Launched {
+  std::uint64_t token = 0;
+  std::int32_t pid = 0;
+  std::uint64_t started_us = 0;
+  static constexpr auto fields() {
+    return std::tuple(field("token", &Launched::token, ""), field("pid", &Launched::pid, ""),
+                      field("startedUs", &Launched::started_us, ""));
+  }
+};
+
+struct LaunchFailed {
+  std::uint64_t token = 0;
+  std::string step;  ///< "exec", "chdir", "pipe", "clone", "descriptors", "stdio", "slot", ...
+  std::int32_t error_number = 0;
+  std::string object;  ///< The path or name that the step was about.
+  static constexpr auto fields() {
+    using S = LaunchFailed;
+    return std::tuple(field("token", &S::token, ""), field("step", &S::step, ""),
+                      field("errno", &S::error_number, ""), field("object", &S::object, ""));
+  }
+};
+
+enum class SignalScope : std::uint8_t { group, main, all };
+constexpr auto enum_names(SignalScope) { return std::array<std::string_view, 3>{"group", "main", "all"}; }
+
+/// Sends a signal; a terminating one is followed by SIGCONT. Answered by Signaled.
+struct Signal {
+  std::uint64_t token = 0;
+  std::uint64_t key = 0;
+  std::int32_t number = 0;
+  SignalScope scope = SignalScope::group;
+  static constexpr auto fields() {
+    using S = Signal;
+    return std::tuple(field("token", &S::token, ""), field("key", &S::key, ""),
+                      field("number", &S::number, ""), field("scope", &S::scope, ""));
+  }
+};
+struct Signaled {
+  std::uint64_t token = 0;
+  std::int32_t error_number = 0;  ///< ESRCH: there is nobody left.
+  static constexpr auto fields() {
+    return std::tuple(field("token", &Signaled::token, ""), field("errno", &Signaled::error_number, ""));
+  }
+};
+
+/// StdinRing (with the memfd), StdinReady (bytes or a close wait and `idle` was set), ResumePump (a pin moved and
+/// log_held was set), Release (kairod has taken the exit over: slot and memory may go; the log files stay).
+struct Key {
+  std::uint64_t key = 0;
+  static constexpr auto fields() { return std::tuple(field("key", &Key::key, "")); }
+};
+
+/// Slots in which something changed that kairod wanted to know (`wake` was set): look at them.
+struct Changed {
+  std::vector<std::uint32_t> slots;
+  static constexpr auto fields() { return std::tuple(field("slots", &Changed::slots, "")); }
+};
+
+/// The main process has ended and its output has been recorded up to end of file, or the grace is over.
+struct Exited {
+  std::uint64_t key = 0;
+  std::int32_t wait_status = 0;  ///< As waitpid gives it.
+  std::uint64_t exited_us = 0;
+  static constexpr auto fields() {
+    return std::tuple(field("key", &Exited::key, ""), field("waitStatus", &Exited::wait_status, ""),
+                      field("exitedUs", &Exited::exited_us, ""));
+  }
+};
+
+/// kairod goes and wants the keeper to go, too; sent when nothing runs.
+struct Stop {
+  static constexpr auto fields() { return std::tuple<>(); }
+};
+
+/// Appends one message.
+template <class T>
+void append_message(std::string& out, MessageType type, const T& message);
+
+/// The next whole message of a byte stream; nothing while it is incomplete, an error when it cannot be one.
+struct Message {
+  MessageType type;
+  std::string_view body;  ///< MsgPack
+  std::size_t bytes;      ///< Of the whole message, to be dropped from the stream.
+};
+Result<std::optional<Message>> next_message(std::string_view stream);
+
+/// Decodes a body as T; a message that is not one is an error for the connection.
+template <class T>
+Result<T> read_message(const Message& message);
+
+}  // namespace kairo::keeper
+
+#include "keeper/protocol.ipp"
