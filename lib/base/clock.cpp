@@ -69,7 +69,8 @@ bool from_iso8601(std::string_view text, SystemTime& out) {
   if (!take_char(text, 'Z')) {
     const int sign = take_char(text, '+') ? 1 : take_char(text, '-') ? -1 : 0;
     int oh = 0, om = 0;
-    if (sign == 0 || !take_digits(text, 2, oh) || !take_char(text, ':') || !take_digits(text, 2, om))
+    if (sign == 0 || !take_digits(text, 2, oh) || !take_char(text, ':') || !take_digits(text, 2, om) ||
+        oh > 23 || om > 59)
       return false;
     offset = minutes(sign * (oh * 60 + om));
   }

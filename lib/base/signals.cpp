@@ -6,6 +6,20 @@
 #include <charconv>
 
 namespace kairo {
+namespace {
+
+/// What follows "RTMIN" or "RTMAX": nothing, or the sign and how many signals further.
+std::optional<int> real_time(int base, char sign, std::string_view rest) {
+  if (rest.empty()) return base;
+  if (rest[0] != sign) return std::nullopt;
+  unsigned steps = 0;  // unsigned: a second sign is refused
+  const auto [end, error] = std::from_chars(rest.data() + 1, rest.data() + rest.size(), steps);
+  if (error != std::errc{} || end != rest.data() + rest.size()) return std::nullopt;
+  if (steps > static_cast<unsigned>(SIGRTMAX - SIGRTMIN)) return std::nullopt;
+  return sign == '+' ? base + static_cast<int>(steps) : base - static_cast<int>(steps);
+}
+
+}  // namespace
 
 std::string signal_name(int number) {
   if (number >= SIGRTMIN && number <= SIGRTMAX)
@@ -25,17 +39,11 @@ std::optional<int> signal_number(std::string_view text) {
   for (char& c : name)
     if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
   if (name.rfind("SIG", 0) == 0) name.erase(0, 3);
-  if (name.rfind("RTMIN", 0) == 0) {
-    int extra = 0;
-    if (name.size() > 5) {
-      const char* first = name.data() + 6;
-      const char* last = name.data() + name.size();
-      const auto [stop, failed] = std::from_chars(first, last, extra);
-      if (name[5] != '+' || first == last || failed != std::errc{} || stop != last) return std::nullopt;
-    }
-    number = SIGRTMIN + extra;
-    return extra >= 0 && number <= SIGRTMAX ? std::optional(number) : std::nullopt;
-  }
+  if (name.rfind("RTMIN", 0) == 0) return real_time(SIGRTMIN, '+', std::string_view(name).substr(5));
+  if (name.rfind("RTMAX", 0) == 0) return real_time(SIGRTMAX, '-', std::string_view(name).substr(5));
+  if (name == "IOT") return SIGABRT;
+  if (name == "POLL") return SIGIO;
+  if (name == "CLD") return SIGCHLD;
   for (int candidate = 1; candidate < SIGRTMIN; ++candidate) {
     const char* abbreviation = sigabbrev_np(candidate);
     if (abbreviation && name == abbreviation) return candidate;
@@ -44,6 +52,7 @@ std::optional<int> signal_number(std::string_view text) {
 }
 
 bool signal_terminates(int number) noexcept {
+  if (number < 1 || number > SIGRTMAX) return false;
   switch (number) {
     case SIGCHLD:
     case SIGCONT:
