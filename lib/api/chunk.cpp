@@ -115,19 +115,41 @@ void ChunkWriter::append_head(std::string& out, const ChunkHead& head, std::size
   out.append("\xa6offset"sv);
   put_uint(out, head.offset);
   if (head.dropped) {
-    out.append("\xa7" "dropped"sv);
+    out.append(
+        "\xa7"
+        "dropped"sv);
     put_uint(out, head.dropped);
   }
   if (head.truncated) out.append("\xa9truncated\xc3"sv);
   if (head.partial) out.append("\xa7partial\xc3"sv);
-  if (head.eof) out.append("\xa3" "eof\xc3"sv);
+  if (head.eof)
+    out.append(
+        "\xa3"
+        "eof\xc3"sv);
   reflect::Sink sink(out);
   reflect::Packer to(sink);
   const auto size = static_cast<std::uint32_t>(chunk_bytes);
   switch (head.encoding) {
-    case Encoding::utf8: out.append("\xa8" "encoding\xa4utf8\xa5" "chunk"sv); break;
-    case Encoding::base64: out.append("\xa8" "encoding\xa6" "base64\xa5" "chunk"sv); break;
-    case Encoding::binary: out.append("\xa8" "encoding\xa6" "binary\xa5" "chunk"sv); break;
+    case Encoding::utf8:
+      out.append(
+          "\xa8"
+          "encoding\xa4utf8\xa5"
+          "chunk"sv);
+      break;
+    case Encoding::base64:
+      out.append(
+          "\xa8"
+          "encoding\xa6"
+          "base64\xa5"
+          "chunk"sv);
+      break;
+    case Encoding::binary:
+      out.append(
+          "\xa8"
+          "encoding\xa6"
+          "binary\xa5"
+          "chunk"sv);
+      break;
   }
   if (head.encoding == Encoding::binary)
     to.pack_bin(size);

@@ -6,7 +6,9 @@
 namespace kairo::api {
 namespace {
 
-std::string_view text_of(const msgpack::object& value) { return {value.via.str.ptr, value.via.str.size}; }
+std::string_view text_of(const msgpack::object& value) {
+  return {value.via.str.ptr, value.via.str.size};
+}
 
 bool take_text(const msgpack::object& value, std::string_view& out) {
   if (value.type != msgpack::type::STR) return false;
@@ -28,7 +30,9 @@ Error bad_request(std::string_view problem) {
   return Error(Code::invalid_request, "bad request: " + std::string(problem));
 }
 
-bool is_tag(std::string_view text) { return text.size() <= limits::tag_bytes; }
+bool is_tag(std::string_view text) {
+  return text.size() <= limits::tag_bytes;
+}
 
 }  // namespace
 

@@ -106,8 +106,8 @@ class ChunkWriter {
   ChunkWriter(std::string_view process_id, StreamName stream, std::string_view subscription_id,
               std::string_view correlation_id);
 
-  /// Appends the frame's head and all of its payload but the `chunk_bytes` bytes of the chunk, which the caller
-  /// puts behind it.
+  /// Appends the frame's head and all of its payload but the `chunk_bytes` bytes of the chunk, which the
+  /// caller puts behind it.
   void append_head(std::string& out, const ChunkHead& head, std::size_t chunk_bytes) const;
 
   /// Longest that append_head can write, bytes.

@@ -41,21 +41,20 @@ struct InfoResult {
   std::map<std::string, bool> features;
   static constexpr auto fields() {
     using S = InfoResult;
-    return std::tuple(
-        field("version", &S::version, "Version of the program"),
-        field("protocolVersion", &S::protocol_version, "Version of the wire protocol"),
-        field("instanceId", &S::instance_id, "New with every start of the daemon"),
-        field("keeperId", &S::keeper_id, "New with every start of the keeper"),
-        field("pid", &S::pid, "Process id of the daemon"),
-        field("keeperPid", &S::keeper_pid, "Process id of the keeper"),
-        field("startedAt", &S::started_at, "ISO 8601, UTC"),
-        field("uptimeMs", &S::uptime_ms, "Milliseconds since the start"),
-        field("socket", &S::socket, "Path that it listens on"),
-        field("stateDir", &S::state_dir, "Directory of its logs and locks"),
-        field("sessions", &S::sessions, "Sessions known, ended ones included"),
-        field("running", &S::running, "Sessions that run"),
-        field("limits", &S::limits, "Every bound in force, by name"),
-        field("features", &S::features, "What works on this host, by name"));
+    return std::tuple(field("version", &S::version, "Version of the program"),
+                      field("protocolVersion", &S::protocol_version, "Version of the wire protocol"),
+                      field("instanceId", &S::instance_id, "New with every start of the daemon"),
+                      field("keeperId", &S::keeper_id, "New with every start of the keeper"),
+                      field("pid", &S::pid, "Process id of the daemon"),
+                      field("keeperPid", &S::keeper_pid, "Process id of the keeper"),
+                      field("startedAt", &S::started_at, "ISO 8601, UTC"),
+                      field("uptimeMs", &S::uptime_ms, "Milliseconds since the start"),
+                      field("socket", &S::socket, "Path that it listens on"),
+                      field("stateDir", &S::state_dir, "Directory of its logs and locks"),
+                      field("sessions", &S::sessions, "Sessions known, ended ones included"),
+                      field("running", &S::running, "Sessions that run"),
+                      field("limits", &S::limits, "Every bound in force, by name"),
+                      field("features", &S::features, "What works on this host, by name"));
   }
 };
 
@@ -84,13 +83,15 @@ struct IntrospectResult {
 struct IdentifyParams {
   std::string name;
   static constexpr auto fields() {
-    return std::tuple(field("name", &IdentifyParams::name, "Letters, digits, dot, dash, underscore; at most 64"));
+    return std::tuple(
+        field("name", &IdentifyParams::name, "Letters, digits, dot, dash, underscore; at most 64"));
   }
 };
 struct IdentifyResult {
   std::string principal;
   static constexpr auto fields() {
-    return std::tuple(field("principal", &IdentifyResult::principal, "Whom the connection acts as from now on"));
+    return std::tuple(
+        field("principal", &IdentifyResult::principal, "Whom the connection acts as from now on"));
   }
 };
 
@@ -138,8 +139,9 @@ struct ListResult {
   std::vector<ProcessSession> sessions;
   std::optional<std::string> next;
   static constexpr auto fields() {
-    return std::tuple(field("sessions", &ListResult::sessions, "In order of their start"),
-                      field("next", &ListResult::next, "Pass as `after` for the next page; absent on the last"));
+    return std::tuple(
+        field("sessions", &ListResult::sessions, "In order of their start"),
+        field("next", &ListResult::next, "Pass as `after` for the next page; absent on the last"));
   }
 };
 
@@ -147,13 +149,16 @@ struct WaitParams {
   std::string id;
   std::optional<std::uint64_t> timeout_ms;
   static constexpr auto fields() {
-    return std::tuple(field("id", &WaitParams::id, "Session id"),
-                      field("timeoutMs", &WaitParams::timeout_ms, "Longest wait, milliseconds; E_TIMEOUT after it"));
+    return std::tuple(
+        field("id", &WaitParams::id, "Session id"),
+        field("timeoutMs", &WaitParams::timeout_ms, "Longest wait, milliseconds; E_TIMEOUT after it"));
   }
 };
 
 enum class Scope { group, main, all };
-constexpr auto enum_names(Scope) { return std::array<std::string_view, 3>{"group", "main", "all"}; }
+constexpr auto enum_names(Scope) {
+  return std::array<std::string_view, 3>{"group", "main", "all"};
+}
 
 struct KillParams {
   std::string id;
@@ -162,10 +167,10 @@ struct KillParams {
   std::optional<Scope> scope;
   static constexpr auto fields() {
     using S = KillParams;
-    return std::tuple(field("id", &S::id, "Session id"),
-                      field("signal", &S::signal, "Name or number (SIGTERM)"),
-                      field("escalateAfterMs", &S::escalate_after_ms, "SIGKILL follows after so many milliseconds"),
-                      field("scope", &S::scope, "Whom it reaches (group)"));
+    return std::tuple(
+        field("id", &S::id, "Session id"), field("signal", &S::signal, "Name or number (SIGTERM)"),
+        field("escalateAfterMs", &S::escalate_after_ms, "SIGKILL follows after so many milliseconds"),
+        field("scope", &S::scope, "Whom it reaches (group)"));
   }
 };
 
@@ -188,9 +193,10 @@ struct StdinWriteParams {
   std::optional<std::uint64_t> offset;
   static constexpr auto fields() {
     using S = StdinWriteParams;
-    return std::tuple(field("id", &S::id, "Session id"), field("data", &S::data, "What to write, str or bin"),
-                      field("encoding", &S::encoding, "Of `data`: utf8 (default) or base64"),
-                      field("offset", &S::offset, "Position of the first byte; makes the write exactly-once"));
+    return std::tuple(
+        field("id", &S::id, "Session id"), field("data", &S::data, "What to write, str or bin"),
+        field("encoding", &S::encoding, "Of `data`: utf8 (default) or base64"),
+        field("offset", &S::offset, "Position of the first byte; makes the write exactly-once"));
   }
 };
 struct StdinWriteResult {
@@ -205,13 +211,21 @@ struct StdinWriteResult {
 // --- output ----------------------------------------------------------------------------------------
 
 enum class Mode { chunk, line };
-constexpr auto enum_names(Mode) { return std::array<std::string_view, 2>{"chunk", "line"}; }
+constexpr auto enum_names(Mode) {
+  return std::array<std::string_view, 2>{"chunk", "line"};
+}
 enum class Encoding { utf8, base64, binary };
-constexpr auto enum_names(Encoding) { return std::array<std::string_view, 3>{"utf8", "base64", "binary"}; }
+constexpr auto enum_names(Encoding) {
+  return std::array<std::string_view, 3>{"utf8", "base64", "binary"};
+}
 enum class Flow { throttle, follow, lossless };
-constexpr auto enum_names(Flow) { return std::array<std::string_view, 3>{"throttle", "follow", "lossless"}; }
+constexpr auto enum_names(Flow) {
+  return std::array<std::string_view, 3>{"throttle", "follow", "lossless"};
+}
 enum class From { start, end };
-constexpr auto enum_names(From) { return std::array<std::string_view, 2>{"start", "end"}; }
+constexpr auto enum_names(From) {
+  return std::array<std::string_view, 2>{"start", "end"};
+}
 
 struct FromOffsets {
   std::optional<std::uint64_t> standard_output;
@@ -241,20 +255,23 @@ struct AttachParams {
         field("encoding", &S::encoding, "utf8 (default; base64 where it is none), base64 always, or binary"),
         field("flow", &S::flow, "throttle, follow (default) or lossless"),
         field("maxChunkBytes", &S::max_chunk_bytes, "Longest chunk, bytes (64 KiB; throttle: 16 KiB)"),
-        field("maxBytesPerSecond", &S::max_bytes_per_second, "Rate of each stream under throttle (256 KiB/s)"),
+        field("maxBytesPerSecond", &S::max_bytes_per_second,
+              "Rate of each stream under throttle (256 KiB/s)"),
         field("window", &S::window, "Credit to begin with, bytes; absent: no credit is counted"));
   }
 };
 struct SubscriptionResult {
   std::string subscription_id;
   static constexpr auto fields() {
-    return std::tuple(field("subscriptionId", &SubscriptionResult::subscription_id, "Name of the subscription"));
+    return std::tuple(
+        field("subscriptionId", &SubscriptionResult::subscription_id, "Name of the subscription"));
   }
 };
 struct SubscriptionParams {
   std::string subscription_id;
   static constexpr auto fields() {
-    return std::tuple(field("subscriptionId", &SubscriptionParams::subscription_id, "Name of the subscription"));
+    return std::tuple(
+        field("subscriptionId", &SubscriptionParams::subscription_id, "Name of the subscription"));
   }
 };
 struct CreditParams {
@@ -277,13 +294,14 @@ struct ReadParams {
   std::optional<std::string> since;
   static constexpr auto fields() {
     using S = ReadParams;
-    return std::tuple(field("id", &S::id, "Session id"), field("stream", &S::stream, "Which stream"),
-                      field("offset", &S::offset, "Position of the first byte"),
-                      field("maxBytes", &S::max_bytes, "Most bytes to answer (64 KiB; at most 4 MiB)"),
-                      field("waitMs", &S::wait_ms, "Wait so long for a first byte (0)"),
-                      field("encoding", &S::encoding, "As in process.attach"),
-                      field("timestamps", &S::timestamps, "Answer when the bytes were written, too"),
-                      field("since", &S::since, "ISO 8601: begin at the first byte written since then, if later"));
+    return std::tuple(
+        field("id", &S::id, "Session id"), field("stream", &S::stream, "Which stream"),
+        field("offset", &S::offset, "Position of the first byte"),
+        field("maxBytes", &S::max_bytes, "Most bytes to answer (64 KiB; at most 4 MiB)"),
+        field("waitMs", &S::wait_ms, "Wait so long for a first byte (0)"),
+        field("encoding", &S::encoding, "As in process.attach"),
+        field("timestamps", &S::timestamps, "Answer when the bytes were written, too"),
+        field("since", &S::since, "ISO 8601: begin at the first byte written since then, if later"));
   }
 };
 struct TimeMark {
@@ -304,13 +322,14 @@ struct ReadResult {
   std::optional<std::vector<TimeMark>> times;
   static constexpr auto fields() {
     using S = ReadResult;
-    return std::tuple(field("offset", &S::offset, "Position of the first byte of `chunk`"),
-                      field("encoding", &S::encoding, "Of `chunk`: utf8, base64 or binary"),
-                      field("chunk", &S::chunk, "The bytes"),
-                      field("nextOffset", &S::next_offset, "Position after `chunk`"),
-                      field("eof", &S::eof, "Whether nothing follows"),
-                      field("dropped", &S::dropped, "Bytes from the wanted offset that the log no longer holds"),
-                      field("times", &S::times, "When the bytes were written"));
+    return std::tuple(
+        field("offset", &S::offset, "Position of the first byte of `chunk`"),
+        field("encoding", &S::encoding, "Of `chunk`: utf8, base64 or binary"),
+        field("chunk", &S::chunk, "The bytes"),
+        field("nextOffset", &S::next_offset, "Position after `chunk`"),
+        field("eof", &S::eof, "Whether nothing follows"),
+        field("dropped", &S::dropped, "Bytes from the wanted offset that the log no longer holds"),
+        field("times", &S::times, "When the bytes were written"));
   }
 };
 
@@ -320,16 +339,18 @@ struct EventSubscribeParams {
   std::string topic;
   std::optional<std::uint64_t> since_seq;
   static constexpr auto fields() {
-    return std::tuple(field("topic", &EventSubscribeParams::topic, "Pattern: * one segment, > the rest"),
-                      field("sinceSeq", &EventSubscribeParams::since_seq, "Replay what follows it; not supported yet"));
+    return std::tuple(
+        field("topic", &EventSubscribeParams::topic, "Pattern: * one segment, > the rest"),
+        field("sinceSeq", &EventSubscribeParams::since_seq, "Replay what follows it; not supported yet"));
   }
 };
 struct EventSubscribeResult {
   std::string subscription_id;
   std::uint64_t seq = 0;
   static constexpr auto fields() {
-    return std::tuple(field("subscriptionId", &EventSubscribeResult::subscription_id, "Name of the subscription"),
-                      field("seq", &EventSubscribeResult::seq, "Number of the newest event so far"));
+    return std::tuple(
+        field("subscriptionId", &EventSubscribeResult::subscription_id, "Name of the subscription"),
+        field("seq", &EventSubscribeResult::seq, "Number of the newest event so far"));
   }
 };
 struct PublishParams {

@@ -18,10 +18,14 @@ using reflect::defaulted;
 using reflect::field;
 
 enum class Status { running, exited, killed };
-constexpr auto enum_names(Status) { return std::array<std::string_view, 3>{"running", "exited", "killed"}; }
+constexpr auto enum_names(Status) {
+  return std::array<std::string_view, 3>{"running", "exited", "killed"};
+}
 
 enum class StreamName { standard_output, standard_error };
-constexpr auto enum_names(StreamName) { return std::array<std::string_view, 2>{"stdout", "stderr"}; }
+constexpr auto enum_names(StreamName) {
+  return std::array<std::string_view, 2>{"stdout", "stderr"};
+}
 
 enum class EndReason {
   exited,
@@ -35,8 +39,9 @@ enum class EndReason {
   lost
 };
 constexpr auto enum_names(EndReason) {
-  return std::array<std::string_view, 9>{"exited",    "signaled",   "canceled",        "timeout", "out-of-memory",
-                                         "cpu-limit", "owner-gone", "kernel-shutdown", "lost"};
+  return std::array<std::string_view, 9>{"exited",     "signaled",        "canceled",
+                                         "timeout",    "out-of-memory",   "cpu-limit",
+                                         "owner-gone", "kernel-shutdown", "lost"};
 }
 
 struct Outcome {
@@ -53,9 +58,10 @@ struct StdinState {
   std::uint64_t offset = 0;
   std::uint64_t queued = 0;
   static constexpr auto fields() {
-    return std::tuple(field("open", &StdinState::open, "Whether stdin.write can still be called"),
-                      field("offset", &StdinState::offset, "Bytes accepted since the start"),
-                      field("queued", &StdinState::queued, "Accepted bytes that the process has not taken yet"));
+    return std::tuple(
+        field("open", &StdinState::open, "Whether stdin.write can still be called"),
+        field("offset", &StdinState::offset, "Bytes accepted since the start"),
+        field("queued", &StdinState::queued, "Accepted bytes that the process has not taken yet"));
   }
 };
 
@@ -64,9 +70,10 @@ struct StreamState {
   std::uint64_t first_offset = 0;
   bool eof = false;
   static constexpr auto fields() {
-    return std::tuple(field("bytes", &StreamState::bytes, "Bytes written since the start"),
-                      field("firstOffset", &StreamState::first_offset, "Oldest byte that the log still holds"),
-                      field("eof", &StreamState::eof, "Whether the stream has ended"));
+    return std::tuple(
+        field("bytes", &StreamState::bytes, "Bytes written since the start"),
+        field("firstOffset", &StreamState::first_offset, "Oldest byte that the log still holds"),
+        field("eof", &StreamState::eof, "Whether the stream has ended"));
   }
 };
 
@@ -103,11 +110,13 @@ struct ProcessSession {
     using S = ProcessSession;
     return std::tuple(
         field("id", &S::id, "Name of the session, stable for its life"),
-        field("pid", &S::pid, "Process id of the main process"), field("argv", &S::argv, "Program and arguments"),
+        field("pid", &S::pid, "Process id of the main process"),
+        field("argv", &S::argv, "Program and arguments"),
         field("cwd", &S::cwd, "Working directory at the start"),
         field("status", &S::status, "\"killed\" means ended by a signal"),
         field("paused", &S::paused, "Whether it was stopped by process.pause"),
-        field("startedAt", &S::started_at, "ISO 8601, UTC"), field("exitedAt", &S::exited_at, "ISO 8601, UTC"),
+        field("startedAt", &S::started_at, "ISO 8601, UTC"),
+        field("exitedAt", &S::exited_at, "ISO 8601, UTC"),
         field("exitCode", &S::exit_code, "Absent when a signal ended it"),
         field("signal", &S::signal, "Name of the signal that ended it"),
         field("outcome", &S::outcome, "Why it ended"), field("owner", &S::owner, "Principal that created it"),
@@ -124,22 +133,34 @@ struct ProcessSession {
 // --- process.spawn ---------------------------------------------------------------------------------
 
 enum class EnvMode { inherit, clean };
-constexpr auto enum_names(EnvMode) { return std::array<std::string_view, 2>{"inherit", "clean"}; }
+constexpr auto enum_names(EnvMode) {
+  return std::array<std::string_view, 2>{"inherit", "clean"};
+}
 
 enum class StdinKind { pipe, null, fd };
-constexpr auto enum_names(StdinKind) { return std::array<std::string_view, 3>{"pipe", "null", "fd"}; }
+constexpr auto enum_names(StdinKind) {
+  return std::array<std::string_view, 3>{"pipe", "null", "fd"};
+}
 
 enum class StdoutKind { pipe, null, fd };
-constexpr auto enum_names(StdoutKind) { return std::array<std::string_view, 3>{"pipe", "null", "fd"}; }
+constexpr auto enum_names(StdoutKind) {
+  return std::array<std::string_view, 3>{"pipe", "null", "fd"};
+}
 
 enum class StderrKind { pipe, stdout_, null, fd };
-constexpr auto enum_names(StderrKind) { return std::array<std::string_view, 4>{"pipe", "stdout", "null", "fd"}; }
+constexpr auto enum_names(StderrKind) {
+  return std::array<std::string_view, 4>{"pipe", "stdout", "null", "fd"};
+}
 
 enum class OwnerExit { keep, kill };
-constexpr auto enum_names(OwnerExit) { return std::array<std::string_view, 2>{"keep", "kill"}; }
+constexpr auto enum_names(OwnerExit) {
+  return std::array<std::string_view, 2>{"keep", "kill"};
+}
 
 enum class WhenFull { drop_oldest, block };
-constexpr auto enum_names(WhenFull) { return std::array<std::string_view, 2>{"drop-oldest", "block"}; }
+constexpr auto enum_names(WhenFull) {
+  return std::array<std::string_view, 2>{"drop-oldest", "block"};
+}
 
 struct OutputOptions {
   std::optional<std::uint64_t> retain_bytes;
@@ -182,12 +203,14 @@ struct SpawnOptions {
         field("umask", &S::umask, "File mode creation mask, 0 to 511"),
         field("stdin", &S::standard_input, "pipe (default), null, or a descriptor sent with the frame"),
         field("stdout", &S::standard_output, "pipe (default), null, or a descriptor sent with the frame"),
-        field("stderr", &S::standard_error, "pipe (default), stdout, null, or a descriptor sent with the frame"),
+        field("stderr", &S::standard_error,
+              "pipe (default), stdout, null, or a descriptor sent with the frame"),
         field("timeoutMs", &S::timeout_ms, "Longest life, milliseconds; then it is terminated"),
         field("killGraceMs", &S::kill_grace_ms, "From SIGTERM to SIGKILL, milliseconds (2000)"),
         field("output", &S::output, "Rules of the output logs"),
         field("onOwnerExit", &S::on_owner_exit, "What the end of the spawning connection does (keep)"),
-        field("detachDescendants", &S::detach_descendants, "Let descendants outlive the main process (false)"),
+        field("detachDescendants", &S::detach_descendants,
+              "Let descendants outlive the main process (false)"),
         field("replace", &S::replace, "Take over the id of an ended session (false)"),
         field("subscribe", &S::subscribe, "Push events and output to this connection (true)"),
         field("labels", &S::labels, "Strings to find the session by"));

@@ -75,8 +75,8 @@ bool from_iso8601(std::string_view text, SystemTime& out) {
     offset = minutes(sign * (oh * 60 + om));
   }
   if (!text.empty()) return false;
-  out = SystemTime(sys_days(date).time_since_epoch() + hours(h) + minutes(mi) + seconds(s) + fraction -
-                   offset);
+  out =
+      SystemTime(sys_days(date).time_since_epoch() + hours(h) + minutes(mi) + seconds(s) + fraction - offset);
   return true;
 }
 

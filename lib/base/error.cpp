@@ -7,12 +7,14 @@
 namespace kairo {
 namespace {
 constexpr std::array<std::string_view, 14> names = {
-    "E_INVALID_REQUEST", "E_INVALID_PARAMS", "E_UNKNOWN_METHOD", "E_NOT_FOUND",      "E_ALREADY_EXISTS",
-    "E_PERMISSION_DENIED", "E_SPAWN_FAILED", "E_NOT_RUNNING",    "E_STDIN_CLOSED",   "E_TIMEOUT",
-    "E_LIMIT_EXCEEDED",  "E_UNSUPPORTED",    "E_SHUTTING_DOWN",  "E_INTERNAL"};
+    "E_INVALID_REQUEST",   "E_INVALID_PARAMS", "E_UNKNOWN_METHOD", "E_NOT_FOUND",    "E_ALREADY_EXISTS",
+    "E_PERMISSION_DENIED", "E_SPAWN_FAILED",   "E_NOT_RUNNING",    "E_STDIN_CLOSED", "E_TIMEOUT",
+    "E_LIMIT_EXCEEDED",    "E_UNSUPPORTED",    "E_SHUTTING_DOWN",  "E_INTERNAL"};
 }
 
-std::string_view code_name(Code code) noexcept { return names[static_cast<std::size_t>(code)]; }
+std::string_view code_name(Code code) noexcept {
+  return names[static_cast<std::size_t>(code)];
+}
 
 Code code_from_name(std::string_view name) noexcept {
   for (std::size_t i = 0; i < names.size(); ++i)

@@ -1,9 +1,8 @@
 #include "base/signals.hpp"
 
+#include <charconv>
 #include <signal.h>
 #include <string.h>
-
-#include <charconv>
 
 namespace kairo {
 namespace {
@@ -61,10 +60,8 @@ bool signal_terminates(int number) noexcept {
     case SIGSTOP:
     case SIGTSTP:
     case SIGTTIN:
-    case SIGTTOU:
-      return false;
-    default:
-      return true;
+    case SIGTTOU: return false;
+    default: return true;
   }
 }
 

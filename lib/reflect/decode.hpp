@@ -65,8 +65,7 @@ bool decode_integer(Context& at, const msgpack::object& from, std::int64_t low, 
                     std::int64_t& signed_out, std::uint64_t& unsigned_out);
 
 template <std::integral I>
-  requires(!std::same_as<I, bool>)
-bool decode(Context& at, const msgpack::object& from, I& out) {
+requires(!std::same_as<I, bool>) bool decode(Context& at, const msgpack::object& from, I& out) {
   std::int64_t as_signed = 0;
   std::uint64_t as_unsigned = 0;
   if (!decode_integer(at, from, static_cast<std::int64_t>(std::numeric_limits<I>::min()),

@@ -31,15 +31,22 @@ inline void encode(Packer& to, std::string_view text) {
   to.pack_str(static_cast<std::uint32_t>(text.size()));
   to.pack_str_body(text.data(), static_cast<std::uint32_t>(text.size()));
 }
-inline void encode(Packer& to, const std::string& text) { encode(to, std::string_view(text)); }
-inline void encode(Packer& to, const char* text) { encode(to, std::string_view(text)); }
-inline void encode(Packer& to, bool value) { value ? to.pack_true() : to.pack_false(); }
+inline void encode(Packer& to, const std::string& text) {
+  encode(to, std::string_view(text));
+}
+inline void encode(Packer& to, const char* text) {
+  encode(to, std::string_view(text));
+}
+inline void encode(Packer& to, bool value) {
+  value ? to.pack_true() : to.pack_false();
+}
 template <std::integral I>
-  requires(!std::same_as<I, bool>)
-void encode(Packer& to, I value) {
+requires(!std::same_as<I, bool>) void encode(Packer& to, I value) {
   to.pack(value);
 }
-inline void encode(Packer& to, double value) { to.pack_double(value); }
+inline void encode(Packer& to, double value) {
+  to.pack_double(value);
+}
 
 template <NamedEnum E>
 void encode(Packer& to, E value) {
@@ -56,7 +63,9 @@ void encode(Packer& to, const T& value);
 
 /// Carries bytes that are MsgPack already; empty ones stand for nil.
 void encode_any(Packer& to, const Any& value);
-inline void encode(Packer& to, const Any& value) { encode_any(to, value); }
+inline void encode(Packer& to, const Any& value) {
+  encode_any(to, value);
+}
 inline void encode(Packer& to, const Bytes& value) {
   to.pack_bin(static_cast<std::uint32_t>(value.data.size()));
   to.pack_bin_body(value.data.data(), static_cast<std::uint32_t>(value.data.size()));

@@ -9,10 +9,10 @@
 //     }
 //   };
 //
-// A std::optional member may be absent. `defaulted(...)` marks a plain member that may be absent on the wire and
-// keeps its initial value then; every other member is required.
-// An enum lists its names by `constexpr auto enum_names(E)`, found by argument-dependent lookup, which
-// returns a std::array of string_views indexed by the enumerator.
+// A std::optional member may be absent. `defaulted(...)` marks a plain member that may be absent on the wire
+// and keeps its initial value then; every other member is required. An enum lists its names by `constexpr
+// auto enum_names(E)`, found by argument-dependent lookup, which returns a std::array of string_views indexed
+// by the enumerator.
 #pragma once
 
 #include <concepts>
@@ -50,10 +50,14 @@ constexpr auto defaulted(std::string_view name, Member Struct::*member, std::str
 }
 
 template <class T>
-concept Described = requires { T::fields(); };
+concept Described = requires {
+  T::fields();
+};
 
 template <class T>
-concept NamedEnum = std::is_enum_v<T> && requires(T e) { enum_names(e); };
+concept NamedEnum = std::is_enum_v<T> && requires(T e) {
+  enum_names(e);
+};
 
 /// The wire name of an enumerator.
 template <NamedEnum E>

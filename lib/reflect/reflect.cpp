@@ -96,8 +96,7 @@ void encode_error(Packer& to, const Error& error) {
 }
 
 bool Context::fail(std::string_view problem) {
-  if (!error_)
-    error_ = Error(Code::invalid_params, path_ + " " + std::string(problem)).with("path", path_);
+  if (!error_) error_ = Error(Code::invalid_params, path_ + " " + std::string(problem)).with("path", path_);
   return false;
 }
 
@@ -107,7 +106,8 @@ bool Context::fail_type(std::string_view wanted, const msgpack::object& got) {
 
 bool Context::fail_unknown(std::string_view name, const std::vector<std::string_view>& known) {
   const std::string_view near = nearest_name(name, known.data(), known.size());
-  fail(near.empty() ? "is not a known field" : "is not a known field; did you mean \"" + std::string(near) + "\"?");
+  fail(near.empty() ? "is not a known field"
+                    : "is not a known field; did you mean \"" + std::string(near) + "\"?");
   if (!near.empty()) error_->details.emplace_back("suggestion", std::string(near));
   return false;
 }
@@ -164,7 +164,8 @@ bool decode_integer(Context& at, const msgpack::object& from, std::int64_t low, 
   if (from.type == msgpack::type::FLOAT64 || from.type == msgpack::type::FLOAT32) {
     const double value = from.via.f64;
     constexpr double exact = 9007199254740992.0;  // 2^53: beyond it a float may stand for several numbers
-    if (!(value >= -exact && value <= exact) || value != static_cast<double>(static_cast<std::int64_t>(value)))
+    if (!(value >= -exact && value <= exact) ||
+        value != static_cast<double>(static_cast<std::int64_t>(value)))
       return at.fail_type("integer", from);
     msgpack::object whole;
     if (value < 0)

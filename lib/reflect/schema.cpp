@@ -59,7 +59,9 @@ Json schema_of(const TypeInfo& type, bool closed) {
 
 }  // namespace
 
-std::string to_json_schema(const TypeInfo& type, bool closed) { return schema_of(type, closed).dump(); }
+std::string to_json_schema(const TypeInfo& type, bool closed) {
+  return schema_of(type, closed).dump();
+}
 
 std::string to_msgpack_schema(const TypeInfo& type, bool closed) {
   std::string out;

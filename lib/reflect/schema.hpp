@@ -26,12 +26,12 @@ struct TypeInfo {
   };
 
   Kind kind = Kind::any;
-  std::int64_t low = 0;                   // integer
-  std::uint64_t high = 0;                 // integer
-  const TypeInfo* element = nullptr;      // array, map
-  std::vector<Member> members;            // object
-  std::vector<const TypeInfo*> choices;   // choice
-  std::vector<std::string_view> names;    // enumeration
+  std::int64_t low = 0;                  // integer
+  std::uint64_t high = 0;                // integer
+  const TypeInfo* element = nullptr;     // array, map
+  std::vector<Member> members;           // object
+  std::vector<const TypeInfo*> choices;  // choice
+  std::vector<std::string_view> names;   // enumeration
 };
 
 /// The schema as a JSON text. `closed`: unknown members are not allowed (a request's params).

@@ -23,13 +23,14 @@ Result<FrameHead> parse_head(const char* from, std::size_t max_payload) {
   if ((byte(0) << 8 | byte(1)) != magic)
     return Error(Code::invalid_request, "bad magic: a frame begins with the bytes 4B 41");
   if (byte(2) != protocol_version)
-    return Error(Code::invalid_request, "protocol version " + std::to_string(byte(2)) + " is not spoken here, only 1");
+    return Error(Code::invalid_request,
+                 "protocol version " + std::to_string(byte(2)) + " is not spoken here, only 1");
   if (byte(3) < 1 || byte(3) > 4)
     return Error(Code::invalid_request, "frame type " + std::to_string(byte(3)) + " is none of 1 to 4");
   const std::uint32_t length = byte(4) << 24 | byte(5) << 16 | byte(6) << 8 | byte(7);
   if (length > max_payload)
-    return Error(Code::invalid_request, "a frame of " + std::to_string(length) + " bytes is over the limit of " +
-                                            std::to_string(max_payload));
+    return Error(Code::invalid_request, "a frame of " + std::to_string(length) +
+                                            " bytes is over the limit of " + std::to_string(max_payload));
   return FrameHead{static_cast<FrameType>(byte(3)), length};
 }
 

@@ -1,6 +1,6 @@
 // Bounded MsgPack decode of one payload. The bytes are checked by a visitor first (one whole value, no
-// deeper than the limit, no more values than the limit, no count that the bytes cannot hold), and only then made
-// into objects, so that no input makes the decoder allocate more than a small multiple of what has come.
+// deeper than the limit, no more values than the limit, no count that the bytes cannot hold), and only then
+// made into objects, so that no input makes the decoder allocate more than a small multiple of what has come.
 #pragma once
 
 #include <string_view>
