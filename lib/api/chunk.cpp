@@ -61,8 +61,17 @@ class ChunkVisitor : public msgpack::null_visitor {
   bool end_map() { return --depth_, true; }
   bool start_array(std::uint32_t) { return ++depth_ <= limits::nesting_depth; }
   bool end_array() { return --depth_, true; }
-  bool start_map_key() { return in_key_ = depth_ == 1 || in_key_, true; }
-  bool end_map_key() { return in_key_ = false, true; }
+  bool start_map_key() {
+    if (depth_ == 1) {
+      in_key_ = true;
+      key_ = {};  // a key that is no text names nothing, not the member before it
+    }
+    return true;
+  }
+  bool end_map_key() {
+    if (depth_ == 1) in_key_ = false;
+    return true;
+  }
   void parse_error(std::size_t, std::size_t) { bad_ = true; }
   void insufficient_bytes(std::size_t, std::size_t) { bad_ = true; }
 

@@ -1,5 +1,7 @@
 #include "api/envelope.hpp"
 
+#include <array>
+
 #include "reflect/decode.hpp"
 #include "wire/payload.hpp"
 
@@ -30,6 +32,9 @@ Error bad_request(std::string_view problem) {
   return Error(Code::invalid_request, "bad request: " + std::string(problem));
 }
 
+constexpr std::array<std::string_view, 5> request_members = {"id", "method", "params", "correlationId",
+                                                             "causationId"};
+
 bool is_tag(std::string_view text) {
   return text.size() <= limits::tag_bytes;
 }
@@ -42,15 +47,19 @@ Result<Request> read_request(const msgpack::object& payload, std::optional<Reque
   if (!id || !take_id(*id, request.id))
     return bad_request("`id` must be a text of at most 256 bytes or an unsigned integer");
   id_out = request.id;
-  bool has_method = false;
+  std::array<bool, request_members.size()> seen{};
   for (std::size_t i = 0; i < payload.via.map.size; ++i) {
     const msgpack::object_kv& member = payload.via.map.ptr[i];
     std::string_view key;
     if (!take_text(member.key, key)) return bad_request("member names must be text");
+    for (std::size_t known = 0; known < request_members.size(); ++known) {
+      if (key != request_members[known]) continue;
+      if (seen[known]) return bad_request("`" + std::string(key) + "` stands twice");
+      seen[known] = true;
+    }
     if (key == "id") continue;
     if (key == "method") {
       if (!take_text(member.val, request.method)) return bad_request("`method` must be text");
-      has_method = true;
     } else if (key == "params") {
       if (member.val.type == msgpack::type::NIL) continue;
       if (member.val.type != msgpack::type::MAP)
@@ -63,7 +72,7 @@ Result<Request> read_request(const msgpack::object& payload, std::optional<Reque
         return bad_request("`" + std::string(key) + "` must be text of at most 256 bytes");
     }
   }
-  if (!has_method) return bad_request("`method` is missing");
+  if (!seen[1]) return bad_request("`method` is missing");
   return request;
 }
 

@@ -54,6 +54,8 @@ inline constexpr std::size_t list_page = 500;
 // --- stdin (SPEC 4.5) ------------------------------------------------------------------------------
 inline constexpr std::size_t stdin_bytes = 1u << 20;
 inline constexpr std::size_t stdin_waiting_writes = 64;
+/// Bytes of the writes that wait for room, as much as one frame can bring.
+inline constexpr std::size_t stdin_waiting_bytes = frame_payload_bytes;
 
 // --- output (SPEC 5) -------------------------------------------------------------------------------
 inline constexpr std::uint64_t retain_bytes = 64ull << 20;

@@ -22,6 +22,10 @@ namespace kairo::reflect {
 
 enum class Unknown { refuse, ignore };
 
+/// Text that came from a peer as it may stand in a message: at most 64 bytes and "...", valid UTF-8, control
+/// characters as "?".
+std::string quotable(std::string_view text);
+
 /// Where the decoder stands and what went wrong first.
 class Context {
  public:
@@ -91,7 +95,7 @@ bool decode(Context& at, const msgpack::object& from, E& out) {
   std::string problem = "must be one of";
   for (std::size_t i = 0; i < names.size(); ++i)
     problem.append(i ? ", \"" : " \"").append(names[i]).append("\"");
-  return at.fail(problem + ", not \"" + name + "\"");
+  return at.fail(problem + ", not \"" + quotable(name) + "\"");
 }
 
 template <class T>
@@ -131,6 +135,11 @@ bool decode(Context& at, const msgpack::object& from, std::map<std::string, T>& 
   return true;
 }
 
+template <class T>
+inline constexpr bool is_map = false;
+template <class T>
+inline constexpr bool is_map<std::map<std::string, T>> = true;
+
 /// Whether a value of this MsgPack type can become a T; chooses a variant's alternative.
 template <class T>
 bool takes(const msgpack::object& from) {
@@ -139,15 +148,16 @@ bool takes(const msgpack::object& from) {
     return from.type == object_type::STR;
   else if constexpr (std::same_as<T, bool>)
     return from.type == object_type::BOOLEAN;
-  else if constexpr (std::integral<T>)
-    return from.type == object_type::POSITIVE_INTEGER || from.type == object_type::NEGATIVE_INTEGER;
+  else if constexpr (std::integral<T>)  // a float may be a whole number of JavaScript's, see decode_integer
+    return from.type == object_type::POSITIVE_INTEGER || from.type == object_type::NEGATIVE_INTEGER ||
+           from.type == object_type::FLOAT32 || from.type == object_type::FLOAT64;
   else if constexpr (std::same_as<T, double>)
     return from.type == object_type::FLOAT32 || from.type == object_type::FLOAT64;
   else if constexpr (std::same_as<T, Bytes>)
     return from.type == object_type::BIN || from.type == object_type::STR;
   else if constexpr (std::same_as<T, Any>)
     return true;
-  else if constexpr (Described<T>)
+  else if constexpr (Described<T> || is_map<T>)
     return from.type == object_type::MAP;
   else
     return from.type == object_type::ARRAY;
@@ -165,7 +175,7 @@ std::string_view type_word() {
     return "number";
   else if constexpr (std::same_as<T, Bytes>)
     return "bytes";
-  else if constexpr (Described<T>)
+  else if constexpr (Described<T> || is_map<T>)
     return "map";
   else
     return "array";

@@ -38,19 +38,49 @@ std::string_view type_name(const msgpack::object& value) {
   return "value";
 }
 
-/// Text that came from a peer, short enough for a message and a path.
-std::string shortened(std::string_view text) {
-  constexpr std::size_t longest = 64;
-  if (text.size() <= longest) return std::string(text);
-  return std::string(text.substr(0, longest)) + "...";
+/// Bytes of the UTF-8 sequence that `text` begins with; 0 where it begins with none.
+std::size_t sequence_bytes(std::string_view text) {
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  const unsigned lead = byte(0);
+  const std::size_t size = lead < 0x80   ? 1
+                           : lead < 0xc2 ? 0
+                           : lead < 0xe0 ? 2
+                           : lead < 0xf0 ? 3
+                           : lead < 0xf5 ? 4
+                                         : 0;
+  if (size == 0 || size > text.size()) return 0;
+  for (std::size_t i = 1; i < size; ++i)
+    if ((byte(i) & 0xc0u) != 0x80u) return 0;
+  // Over-long forms, surrogates, and what lies beyond U+10FFFF.
+  if ((lead == 0xe0 && byte(1) < 0xa0) || (lead == 0xed && byte(1) > 0x9f) ||
+      (lead == 0xf0 && byte(1) < 0x90) || (lead == 0xf4 && byte(1) > 0x8f))
+    return 0;
+  return size;
 }
 
 }  // namespace
 
+std::string quotable(std::string_view text) {
+  constexpr std::size_t longest = 64;
+  std::string out;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t size = sequence_bytes(text.substr(at, 4));
+    if (out.size() + std::max<std::size_t>(size, 1) > longest) return out + "...";
+    const bool plain = size > 1 || (size == 1 && text[at] >= ' ' && text[at] != '\x7f');
+    if (plain)
+      out.append(text.substr(at, size));
+    else
+      out.push_back('?');
+    at += std::max<std::size_t>(size, 1);
+  }
+  return out;
+}
+
 std::string_view nearest_name(std::string_view name, const std::string_view* candidates, std::size_t count) {
   std::string_view best;
-  std::size_t best_distance = std::max<std::size_t>(2, name.size() / 3) + 1;
   if (name.size() > 64) return best;
+  // Of a name of three letters or fewer, two changes leave nothing that was meant.
+  std::size_t best_distance = (name.size() <= 3 ? 1 : std::max<std::size_t>(2, name.size() / 3)) + 1;
   for (std::size_t i = 0; i < count; ++i) {
     const std::size_t distance = edit_distance(name, candidates[i]);
     if (distance < best_distance) {
@@ -114,7 +144,7 @@ bool Context::fail_unknown(std::string_view name, const std::vector<std::string_
 
 Context::Step::Step(Context& context, std::string_view member)
     : context_(context), length_(context.path_.size()) {
-  context_.path_.append(".").append(shortened(member));
+  context_.path_.append(".").append(quotable(member));
 }
 
 Context::Step::Step(Context& context, std::size_t index) : context_(context), length_(context.path_.size()) {

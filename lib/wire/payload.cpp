@@ -75,6 +75,9 @@ class CheckVisitor : public msgpack::null_visitor {
 Error refuse(std::string_view why) {
   return Error(Code::invalid_request, "unreadable payload: " + std::string(why));
 }
+Error refuse(std::string_view why, std::size_t at) {
+  return refuse(std::string(why) + " (at byte " + std::to_string(at) + ")");
+}
 
 }  // namespace
 
@@ -82,9 +85,9 @@ Result<void> check_payload(std::string_view payload, Shape shape) {
   CheckVisitor visitor(payload.size());
   std::size_t offset = 0;
   const bool whole = msgpack::parse(payload.data(), payload.size(), offset, visitor);
-  if (visitor.problem()) return refuse(visitor.problem());
-  if (!whole) return refuse("the value is cut short");
-  if (offset != payload.size()) return refuse("bytes follow the value");
+  if (visitor.problem()) return refuse(visitor.problem(), visitor.at() ? visitor.at() : offset);
+  if (!whole) return refuse("the value is cut short", payload.size());
+  if (offset != payload.size()) return refuse("bytes follow the value", offset);
   if (shape == Shape::map && !visitor.top_is_map()) return refuse("it is not a map");
   return {};
 }
