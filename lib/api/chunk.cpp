@@ -1,14 +1,50 @@
 // The hot half of the protocol: STREAM_CHUNK heads are written and read without building a value.
+#include <cstring>
+
 #include "api/envelope.hpp"
 
 namespace kairo::api {
 namespace {
 
-/// Puts one integer in the shortest form that MsgPack has.
-void put_uint(std::string& out, std::uint64_t value) {
-  reflect::Sink sink(out);
-  reflect::Packer(sink).pack_uint64(value);
-}
+/// Writes the parts of a head one behind the other, each in MsgPack's shortest form.
+class HeadCursor {
+ public:
+  explicit HeadCursor(char* to) : to_(to) {}
+  [[nodiscard]] char* at() const { return to_; }
+
+  void bytes(std::string_view text) {
+    std::memcpy(to_, text.data(), text.size());
+    to_ += text.size();
+  }
+  void uint(std::uint64_t value) {
+    if (value < 0x80) return big_endian<1>(value);
+    if (value <= 0xFF) return byte(0xcc), big_endian<1>(value);
+    if (value <= 0xFFFF) return byte(0xcd), big_endian<2>(value);
+    if (value <= 0xFFFF'FFFF) return byte(0xce), big_endian<4>(value);
+    byte(0xcf), big_endian<8>(value);
+  }
+  void str_head(std::uint32_t size) {
+    if (size < 32) return byte(0xa0 | size);
+    if (size <= 0xFF) return byte(0xd9), big_endian<1>(size);
+    if (size <= 0xFFFF) return byte(0xda), big_endian<2>(size);
+    byte(0xdb), big_endian<4>(size);
+  }
+  void bin_head(std::uint32_t size) {
+    if (size <= 0xFF) return byte(0xc4), big_endian<1>(size);
+    if (size <= 0xFFFF) return byte(0xc5), big_endian<2>(size);
+    byte(0xc6), big_endian<4>(size);
+  }
+
+ private:
+  void byte(std::uint32_t value) { *to_++ = static_cast<char>(value); }
+  template <unsigned size>
+  void big_endian(std::uint64_t value) {
+    for (unsigned i = 0; i < size; ++i) to_[i] = static_cast<char>(value >> 8 * (size - 1 - i));
+    to_ += size;
+  }
+
+  char* to_;
+};
 
 /// Walks the members of the chunk's flat map. Values nested inside unknown members are passed over.
 class ChunkVisitor : public msgpack::null_visitor {
@@ -112,48 +148,52 @@ ChunkWriter::ChunkWriter(std::string_view process_id, StreamName stream, std::st
 }
 
 void ChunkWriter::append_head(std::string& out, const ChunkHead& head, std::size_t chunk_bytes) const {
-  using namespace std::string_view_literals;
   const std::size_t start = out.size();
-  out.append(wire::head_bytes, '\0');
+  out.resize(start + max_head_bytes());
+  out.resize(start + write_head(out.data() + start, head, chunk_bytes));
+}
+
+std::size_t ChunkWriter::write_head(char* to, const ChunkHead& head, std::size_t chunk_bytes) const {
+  using namespace std::string_view_literals;
+  HeadCursor cursor(to + wire::head_bytes);
   const unsigned members = fixed_members_ + 4u + (head.dropped ? 1u : 0u) + (head.truncated ? 1u : 0u) +
                            (head.partial ? 1u : 0u) + (head.eof ? 1u : 0u);
-  out.push_back(static_cast<char>(0x80u | members));  // fixmap: never more than 12 members
-  out.append(fixed_);
-  out.append("\xa3seq"sv);
-  put_uint(out, head.seq);
-  out.append("\xa6offset"sv);
-  put_uint(out, head.offset);
+  const char map_head = static_cast<char>(0x80u | members);  // fixmap: never more than 12 members
+  cursor.bytes({&map_head, 1});
+  cursor.bytes(fixed_);
+  cursor.bytes("\xa3seq"sv);
+  cursor.uint(head.seq);
+  cursor.bytes("\xa6offset"sv);
+  cursor.uint(head.offset);
   if (head.dropped) {
-    out.append(
+    cursor.bytes(
         "\xa7"
         "dropped"sv);
-    put_uint(out, head.dropped);
+    cursor.uint(head.dropped);
   }
-  if (head.truncated) out.append("\xa9truncated\xc3"sv);
-  if (head.partial) out.append("\xa7partial\xc3"sv);
+  if (head.truncated) cursor.bytes("\xa9truncated\xc3"sv);
+  if (head.partial) cursor.bytes("\xa7partial\xc3"sv);
   if (head.eof)
-    out.append(
+    cursor.bytes(
         "\xa3"
         "eof\xc3"sv);
-  reflect::Sink sink(out);
-  reflect::Packer to(sink);
   const auto size = static_cast<std::uint32_t>(chunk_bytes);
   switch (head.encoding) {
     case Encoding::utf8:
-      out.append(
+      cursor.bytes(
           "\xa8"
           "encoding\xa4utf8\xa5"
           "chunk"sv);
       break;
     case Encoding::base64:
-      out.append(
+      cursor.bytes(
           "\xa8"
           "encoding\xa6"
           "base64\xa5"
           "chunk"sv);
       break;
     case Encoding::binary:
-      out.append(
+      cursor.bytes(
           "\xa8"
           "encoding\xa6"
           "binary\xa5"
@@ -161,11 +201,13 @@ void ChunkWriter::append_head(std::string& out, const ChunkHead& head, std::size
       break;
   }
   if (head.encoding == Encoding::binary)
-    to.pack_bin(size);
+    cursor.bin_head(size);
   else
-    to.pack_str(size);
-  wire::put_head(out.data() + start, wire::FrameType::stream_chunk,
-                 static_cast<std::uint32_t>(out.size() - start - wire::head_bytes + chunk_bytes));
+    cursor.str_head(size);
+  const auto head_size = static_cast<std::size_t>(cursor.at() - to);
+  wire::put_head(to, wire::FrameType::stream_chunk,
+                 static_cast<std::uint32_t>(head_size - wire::head_bytes + chunk_bytes));
+  return head_size;
 }
 
 Result<ChunkView> read_chunk(std::string_view payload) {

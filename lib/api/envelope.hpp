@@ -110,7 +110,10 @@ class ChunkWriter {
   /// caller puts behind it.
   void append_head(std::string& out, const ChunkHead& head, std::size_t chunk_bytes) const;
 
-  /// Longest that append_head can write, bytes.
+  /// The same into `to`, which has room for max_head_bytes(); gives the head's length.
+  std::size_t write_head(char* to, const ChunkHead& head, std::size_t chunk_bytes) const;
+
+  /// Longest head, bytes.
   [[nodiscard]] std::size_t max_head_bytes() const { return fixed_.size() + 160; }
 
  private:

@@ -1,14 +1,35 @@
 // A Feed is one reader of one stream: a position in the log, and the rules by which its bytes become
-// STREAM_CHUNK frames (SPEC 5.3 to 5.5): flow, pacing, credit, line or chunk mode, encoding. It is asked for frames when
-// the connection has room and holds none itself. Nothing here knows sockets or clocks; `now` comes in.
+// STREAM_CHUNK frames (SPEC 5.3 to 5.5): flow, pacing, credit, line or chunk mode, encoding. It is asked for
+// frames when the connection has room and holds none itself. Nothing here knows sockets or clocks; `now`
+// comes in.
 //
 // Order of calls: give() whenever there may be something to give; what it answers says what to wait for.
-// After a batch was handed to the socket or copied, position() is the oldest byte that this reader still needs.
+// After a batch was handed to the socket or copied, position() is the oldest byte that this reader still
+// needs. Under lossless flow the log's pin stands at or below position() before the first give().
+//
+// What was skipped is told exactly: the bytes of all chunks and all `dropped` together are the stream's.
+//
+// - utf8: a chunk with a bad byte in it goes as base64, whole but for a code point that its end would cut.
+// What may
+//   still become a code point waits for more, or for the end. After a gap up to three continuation bytes that
+//   belong to a code point that is gone are dropped with it.
+// - line: after a gap delivery goes on with the next whole line, unless none begins within max_chunk_bytes:
+// then it
+//   stands inside of an over-long line, of which pieces are given anyway.
+// - throttle: bytes are given as they come until the tokens are out. Then the feed waits until those for one
+// chunk are
+//   back; if what has come meanwhile is more than they pay for, it goes on with the newest bytes, and an
+//   episode has begun. It ends when the feed keeps up and has tokens for a chunk to spare. A stream that
+//   merely ends in a burst that the next tokens can pay for is late, not dropped.
+// - credit is kept to the byte, with two exceptions, lest a reader that grants little by little waits for
+// ever: a
+//   line and a code point are given whole when there is any credit. Further credit pays the debt first.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string_view>
 
 #include "api/envelope.hpp"
 #include "base/clock.hpp"
@@ -18,18 +39,20 @@
 
 namespace kairo::stream {
 
-/// Credit of one subscription, shared by its streams (SPEC 5.4). Counts the bytes of the stream, not of their encoding.
+/// Credit of one subscription, shared by its streams (SPEC 5.4). Counts the bytes of the stream, not of their
+/// encoding.
 class Credit {
  public:
   explicit Credit(std::optional<std::uint64_t> window) : left_(window) {}
   [[nodiscard]] bool counted() const { return left_.has_value(); }
   /// UINT64_MAX when no credit is counted.
   [[nodiscard]] std::uint64_t left() const { return left_.value_or(UINT64_MAX); }
-  void add(std::uint64_t bytes);   ///< Saturates.
-  void spend(std::uint64_t bytes); ///< At most left().
+  void add(std::uint64_t bytes);    ///< Saturates.
+  void spend(std::uint64_t bytes);  ///< What exceeds left() is a debt that add() pays first.
 
  private:
   std::optional<std::uint64_t> left_;
+  std::uint64_t debt_ = 0;
 };
 
 struct FeedOptions {
@@ -79,6 +102,27 @@ class Feed {
   void release_mapping() { window_.unmap(); }
 
  private:
+  struct Turn;
+  enum class Next { go_on, stop };  ///< Another step, or the answer stands.
+
+  Result<Next> step(Turn& turn);
+  Result<Next> give_chunk(Turn& turn, const LogState& log);
+  Result<Next> give_mapped(Turn& turn, const LogState& log);
+  Result<Next> give_lines(Turn& turn, const LogState& log);
+  Next seek_line(Turn& turn, const LogState& log, std::string_view data);
+  Result<bool> line_goes_on(const LogState& log);
+  Next give_block(Turn& turn, const LogState& log, std::string_view data, std::size_t longest,
+                  bool& wants_more);
+  Next give_end(Turn& turn);
+  void put(Turn& turn, api::ChunkHead head, const char* data, std::size_t bytes, const LogState& log);
+  bool pace(Turn& turn, const LogState& log);
+  void drop(Turn& turn, std::uint64_t bytes);
+  void jumped();
+  Next lapped(Turn& turn, std::uint64_t lost);
+  [[nodiscard]] api::ChunkHead head_of(api::Encoding encoding, std::size_t bytes, const LogState& log) const;
+  void gave(Turn& turn, std::size_t bytes, bool eof);
+  [[nodiscard]] std::uint64_t worth() const;
+
   LogReader& log_;
   Credit& credit_;
   api::ChunkWriter writer_;
@@ -88,6 +132,16 @@ class Feed {
   std::uint64_t dropped_ = 0;  ///< To be told with the next chunk.
   bool truncated_ = false;     ///< The next chunk carries `truncated`.
   bool finished_ = false;
+  std::uint64_t idle_tail_ =
+      0;  ///< Tail at which there was nothing to give: what lies before it may wait for more.
+  std::uint64_t no_end_before_ = 0;  ///< line: no line ends between position_ and here.
+  unsigned continuation_ = 0;   ///< utf8, after a gap: continuation bytes that may still have to be skipped.
+  bool seek_line_ = false;      ///< line, after a gap: the next line's beginning is yet to be found.
+  bool out_of_tokens_ = false;  ///< throttle: waiting for a chunk's worth.
+  bool episode_ = false;        ///< throttle: an episode goes on.
+  std::uint64_t safe_from_ =
+      UINT64_MAX;                   ///< lossless: from here on no byte was given up before the pin was seen.
+  std::uint64_t referred_in_ = 0;   ///< Generation of the batch that refers to window_.
   std::unique_ptr<Pacing> pacing_;  ///< Only under throttle.
   MappedWindow window_;             ///< Only lossless and binary.
 };

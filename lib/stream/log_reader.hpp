@@ -1,6 +1,6 @@
-// kairod's end of an OutputLog. One per stream of a session, made when somebody first wants to read; it holds the
-// file's descriptor and no memory of the ring but what a MappedWindow has in use. It goes on working when the session has
-// ended and its slot was given back: freeze() keeps the last state.
+// kairod's end of an OutputLog. One per stream of a session, made when somebody first wants to read; it holds
+// the file's descriptor and no memory of the ring but what a MappedWindow has in use. It goes on working when
+// the session has ended and its slot was given back: freeze() keeps the last state.
 #pragma once
 
 #include <cstdint>
@@ -34,9 +34,9 @@ class LogReader {
   /// Copies the slot's last state and lets go of it.
   void freeze();
 
-  /// Copies up to `size` bytes from `offset` into `to`. Gives the count (0 at the tail), and how many bytes before
-  /// the copied ones were gone already (`offset` below the floor, also when the ring was overwritten while it was
-  /// copied): the copied bytes begin at offset + lost. E_INTERNAL when the file fails.
+  /// Copies up to `size` bytes from `offset` into `to`. Gives the count (0 at the tail), and how many bytes
+  /// before the copied ones were gone already (`offset` below the floor, also when the ring was overwritten
+  /// while it was copied): the copied bytes begin at offset + lost. E_INTERNAL when the file fails.
   struct Copied {
     std::size_t bytes = 0;
     std::uint64_t lost = 0;
@@ -59,11 +59,13 @@ class LogReader {
   StreamSlot* slot_;
   LogState frozen_;
   UniqueFd file_;
+
+  Result<void> read_ring(std::uint64_t offset, char* to, std::size_t size, std::uint64_t capacity);
 };
 
-/// A sliding read-only mapping of the ring, for sendmsg straight from the page cache. Only system calls may touch
-/// what it gives (a file that was truncated from outside then gives EFAULT, not SIGBUS), and only pinned bytes may be
-/// asked for.
+/// A sliding read-only mapping of the ring, for sendmsg straight from the page cache. Only system calls may
+/// touch what it gives (a file that was truncated from outside then gives EFAULT, not SIGBUS), and only
+/// pinned bytes may be asked for.
 class MappedWindow {
  public:
   MappedWindow() = default;
@@ -71,12 +73,13 @@ class MappedWindow {
   MappedWindow(MappedWindow&&) noexcept;
   MappedWindow& operator=(MappedWindow&&) noexcept;
 
-  /// The bytes at `offset`, as many as lie in one piece, at most `size`. Valid until the next call.
+  /// The bytes at `offset`, as many as lie in one piece, at most `size`. Valid until a call that slides the
+  /// window; without `may_slide` it gives only what is mapped already, maybe nothing.
   struct Piece {
     const char* data = nullptr;
     std::size_t bytes = 0;
   };
-  Result<Piece> at(LogReader& log, std::uint64_t offset, std::size_t size);
+  Result<Piece> at(LogReader& log, std::uint64_t offset, std::size_t size, bool may_slide = true);
   void unmap();
 
  private:

@@ -1,4 +1,5 @@
-// Token bucket of a throttled subscription: bytes per second with a burst of one second. Pure: the time comes in.
+// Token bucket of a throttled subscription: bytes per second with a burst of one second. Pure: the time comes
+// in.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// The OutputLog as keeper and kairod share it: a ring file per stream on disk, and a slot of atomics in shared
-// memory (keeper/table.hpp) that says what the ring holds.
+// The OutputLog as keeper and kairod share it: a ring file per stream on disk, and a slot of atomics in
+// shared memory (keeper/table.hpp) that says what the ring holds.
 //
 // The ring file, state directory, logs/KEY.S (KEY: 16 hex digits, S: 0 stdout, 1 stderr). A stream that wrote
 // nothing has none.
@@ -8,14 +8,20 @@
 //   4096   time index: up to index_entries of TimeEntry
 //   69632  ring: byte `offset` of the stream lies at 69632 + offset % capacity
 //
-// Who writes what. The keeper alone writes the file and `tail`, `floor`, `capacity`, `flags`, `index_*`. kairod alone
-// writes `pin`, `block_pin` and sets `wake`. Order for the keeper: floor is raised before the bytes below it
-// are overwritten, tail after the bytes up to it are written (release). A reader therefore loads tail
-// (acquire), copies, and then loads floor: whatever it copied from below floor may be torn and is thrown away.
+// Who writes what. The keeper alone writes the file and `tail`, `floor`, `capacity`, `flags`, `index_*`.
+// kairod alone writes `pin`, `block_pin` and sets `wake`. Order for the keeper: floor is raised before the
+// bytes below it are overwritten, tail after the bytes up to it are written (release). A reader therefore
+// loads tail (acquire), then capacity, copies, and then loads floor: whatever it copied from below floor may
+// be torn and is thrown away. log_eof is set when tail is final: a reader loads flags before tail. Floor may
+// be ahead of the tail that a reader has seen. A pin is stored seq_cst and log_held looked
+// at after it (see log_writer.hpp).
 //
-// Rejected: mapping the ring in the keeper. splice(2) from the pipe to the file runs as fast as read(2) into a
-// mapping (2.1 against 2.0 GB/s here), keeps 64 MiB per stream out of the keeper's private memory, reports a full
-// disk as an errno where a mapping raises SIGBUS, and touches no page that somebody truncated.
+// The time index has no entry for the first byte: the header's created_us is its time, so that a short stream
+// takes no block for an index.
+//
+// Rejected: mapping the ring in the keeper. splice(2) from the pipe to the file runs as fast as read(2) into
+// a mapping (2.1 against 2.0 GB/s here), keeps 64 MiB per stream out of the keeper's private memory, reports
+// a full disk as an errno where a mapping raises SIGBUS, and touches no page that somebody truncated.
 #pragma once
 
 #include <atomic>
@@ -37,23 +43,24 @@ inline constexpr std::size_t splice_bytes = 256u << 10;
 inline constexpr std::uint64_t no_pin = UINT64_MAX;
 
 enum LogFlag : std::uint32_t {
-  log_eof = 1,        ///< The pipe is at its end; tail is final.
-  log_held = 2,       ///< The keeper does not read the pipe because of a pin; ring the doorbell after moving one.
-  log_degraded = 4,   ///< The disk refused: the ring stays at its present size, or bytes were thrown away.
-  log_has_file = 8,   ///< The ring file exists.
+  log_eof = 1,   ///< The pipe is at its end; tail is final.
+  log_held = 2,  ///< The keeper does not read the pipe because of a pin; ring the doorbell after moving one.
+  log_degraded = 4,  ///< The disk refused: the ring stays at its present size, or bytes were thrown away.
+  log_has_file = 8,  ///< The ring file exists.
 };
 
 /// Shared state of one stream. All offsets are bytes since the process started.
 struct alignas(64) StreamSlot {
   // The keeper's.
-  std::atomic<std::uint64_t> tail;      ///< Bytes recorded.
-  std::atomic<std::uint64_t> floor;     ///< Oldest byte that the ring still holds.
-  std::atomic<std::uint64_t> capacity;  ///< Bytes of the ring; shrinks once at most, see log_degraded.
-  std::atomic<std::uint32_t> flags;     ///< LogFlag bits.
-  std::atomic<std::uint32_t> index_count;       ///< Entries in the time index.
+  std::atomic<std::uint64_t> tail;         ///< Bytes recorded.
+  std::atomic<std::uint64_t> floor;        ///< Oldest byte that the ring still holds.
+  std::atomic<std::uint64_t> capacity;     ///< Bytes of the ring; shrinks once at most, see log_degraded.
+  std::atomic<std::uint32_t> flags;        ///< LogFlag bits.
+  std::atomic<std::uint32_t> index_count;  ///< Entries in the time index.
   std::atomic<std::uint32_t> index_generation;  ///< Odd while the index is being thinned out.
   // kairod's.
-  std::atomic<std::uint32_t> wake;       ///< 1: kairod wants to be told when anything above changes; the keeper takes it.
+  std::atomic<std::uint32_t>
+      wake;  ///< 1: kairod wants to be told when anything above changes; the keeper takes it.
   std::atomic<std::uint64_t> pin;        ///< Oldest byte that a lossless reader needs, or no_pin.
   std::atomic<std::uint64_t> block_pin;  ///< whenFull "block": oldest byte that no reader has had, or no_pin.
 };
