@@ -1,0 +1,461 @@
+// The keeper's main thread: one epoll loop over the sessions' pipes, kairod's control connection and time.
+#include "keeper/keeper.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <fcntl.h>
+#include <malloc.h>
+#include <memory>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <unordered_map>
+
+#include "base/ids.hpp"
+#include "keeper/channel.hpp"
+#include "keeper/launch_thread.hpp"
+#include "keeper/launcher.hpp"
+#include "keeper/pump.hpp"
+#include "keeper/table.hpp"
+
+namespace kairo::keeper {
+namespace {
+
+constexpr std::uint64_t listener_event = first_other_event;
+constexpr std::uint64_t signals_event = first_other_event + 1;
+constexpr std::uint64_t control_event = first_other_event + 2;
+constexpr std::uint64_t first_greeting_event = first_other_event + 3;
+
+/// Connections that have not said Hello yet.
+constexpr std::size_t greetings_max = 8;
+/// Bytes that may wait for kairod before no further order of it is read and Changed is held back.
+constexpr std::size_t control_waiting_bytes = 1u << 20;
+/// Descriptors for everything but sessions: sockets, epoll, a launch's child ends, the pages of a Welcome.
+constexpr int reserved_descriptors = 64;
+constexpr std::size_t welcome_descriptors = 200;
+constexpr std::size_t welcome_bytes = 256u << 10;
+constexpr int events_per_turn = 256;
+
+/// The most descriptors that this process may have, after the limit was raised as far as it goes (SPEC 4.8).
+int raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 1024;
+  unsigned long most = 0;
+  if (std::FILE* file = std::fopen("/proc/sys/fs/nr_open", "re")) {
+    if (std::fscanf(file, "%lu", &most) != 1) most = 0;
+    std::fclose(file);
+  }
+  if (most > limit.rlim_max) {
+    const rlimit raised{most, most};
+    if (::setrlimit(RLIMIT_NOFILE, &raised) == 0) return static_cast<int>(most);
+  }
+  const rlimit raised{limit.rlim_max, limit.rlim_max};
+  if (::setrlimit(RLIMIT_NOFILE, &raised) == 0) limit = raised;
+  return static_cast<int>(std::min<rlim_t>(limit.rlim_cur, 1u << 30));
+}
+
+/// All signals are blocked (the children get an empty mask), none is ignored: that would be inherited.
+void settle_signals() {
+  for (int number = 1; number <= SIGRTMAX; ++number) {
+    struct sigaction action {};
+    if (::sigaction(number, nullptr, &action) == 0 && action.sa_handler == SIG_IGN) ::signal(number, SIG_DFL);
+  }
+  sigset_t all;
+  ::sigfillset(&all);
+  for (const int number : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT}) ::sigdelset(&all, number);
+  ::pthread_sigmask(SIG_SETMASK, &all, nullptr);
+}
+
+/// Out of the way of the three low descriptors that launches need.
+UniqueFd move_up(UniqueFd from) {
+  constexpr int low_end = 8;
+  UniqueFd moved(::fcntl(from.get(), F_DUPFD_CLOEXEC, low_end));
+  return moved ? std::move(moved) : std::move(from);
+}
+
+class Keeper {
+ public:
+  Keeper(KeeperOptions options, Table table, Launcher launcher, UniqueFd epoll, UniqueFd signals,
+         UniqueFd logs, int descriptor_limit)
+      : options_(std::move(options)),
+        table_(std::move(table)),
+        epoll_(std::move(epoll)),
+        signals_(std::move(signals)),
+        logs_(std::move(logs)),
+        budget_(descriptor_limit - reserved_descriptors),
+        pump_(epoll_.get(), table_, arrivals_, budget_),
+        launches_(std::move(launcher), epoll_.get(), logs_.get(), table_, arrivals_, budget_) {}
+
+  Result<void> start();
+  int run();
+
+ private:
+  void add(int fd, std::uint64_t event, std::uint32_t events = EPOLLIN);
+  void on_event(std::uint64_t event, std::uint32_t events);
+  void on_signal();
+  [[nodiscard]] bool finished(SteadyTime now);
+
+  void accept_connection();
+  void greet(std::uint64_t event);
+  void begin_control(std::unique_ptr<Channel> channel, const Hello& hello, Welcome welcome);
+  void send_welcome_page(Welcome welcome);
+
+  void on_control(std::uint32_t events);
+  void obey(const Message& message);
+  void lose_control(const char* why);
+  void flush_control();
+
+  KeeperOptions options_;
+  Table table_;
+  UniqueFd epoll_;
+  UniqueFd signals_;
+  UniqueFd logs_;
+  DescriptorBudget budget_;
+  Arrivals arrivals_;
+  Pump pump_;
+  LaunchThread launches_;
+
+  const std::string id_ = random_id(16);
+  std::unordered_map<std::uint64_t, std::unique_ptr<Channel>> greetings_;
+  std::uint64_t next_greeting_ = first_greeting_event;
+
+  std::unique_ptr<Channel> control_;
+  std::string instance_id_;
+  std::uint64_t epoch_ = 0;
+  std::uint32_t control_events_ = EPOLLIN;
+  std::vector<std::uint64_t> to_welcome_;  ///< Sessions that the new kairod is still to be told.
+
+  bool stopped_ = false;
+  bool terminated_ = false;
+  std::optional<SteadyTime> signals_rest_;  ///< SIGCHLD is not looked at until then.
+  SteadyTime idle_since_ = SteadyClock::now();
+};
+
+void Keeper::add(int fd, std::uint64_t event, std::uint32_t events) {
+  epoll_event added{};
+  added.events = events;
+  added.data.u64 = event;
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &added) != 0)
+    std::fprintf(stderr, "kairo-keeper: cannot watch a socket: %s\n", describe_errno(errno).c_str());
+}
+
+Result<void> Keeper::start() {
+  add(options_.listener.get(), listener_event);
+  add(signals_.get(), signals_event, EPOLLIN | EPOLLONESHOT);
+  return launches_.start();
+}
+
+int Keeper::run() {
+  epoll_event events[events_per_turn];
+  for (;;) {
+    SteadyTime now = SteadyClock::now();
+    std::optional<SteadyTime> next = pump_.next_timer();
+    const auto consider = [&](SteadyTime at) {
+      if (!next || at < *next) next = at;
+    };
+    if (signals_rest_) consider(*signals_rest_);
+    if (!control_ && pump_.size() == 0)
+      consider(idle_since_ + std::chrono::seconds(options_.idle_exit_seconds));
+    int wait_ms = -1;
+    if (next)
+      wait_ms = static_cast<int>(std::clamp<std::int64_t>(
+          std::chrono::ceil<std::chrono::milliseconds>(*next - now).count(), 0, 3'600'000));
+    const int count = ::epoll_wait(epoll_.get(), events, events_per_turn, wait_ms);
+    if (count < 0 && errno != EINTR) {
+      std::fprintf(stderr, "kairo-keeper: cannot wait for events: %s; giving up\n",
+                   describe_errno(errno).c_str());
+      return 1;
+    }
+    for (int i = 0; i < count; ++i) on_event(events[i].data.u64, events[i].events);
+    now = SteadyClock::now();
+    pump_.run_timers(now);
+    if (signals_rest_ && *signals_rest_ <= now) {
+      signals_rest_.reset();
+      epoll_event again{};
+      again.events = EPOLLIN | EPOLLONESHOT;
+      again.data.u64 = signals_event;
+      ::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, signals_.get(), &again);
+    }
+    flush_control();
+    if (control_ || pump_.size() > 0) idle_since_ = now;
+    if (finished(now)) return 0;
+  }
+}
+
+bool Keeper::finished(SteadyTime now) {
+  if (stopped_) return true;
+  if (control_ || launches_.busy()) return false;
+  pump_.take_arrivals();
+  if (terminated_ && pump_.running() == 0) return true;
+  return pump_.size() == 0 && now >= idle_since_ + std::chrono::seconds(options_.idle_exit_seconds);
+}
+
+void Keeper::on_event(std::uint64_t event, std::uint32_t events) {
+  if (event < first_other_event) return pump_.on_event(event, events);
+  if (event == listener_event) return accept_connection();
+  if (event == signals_event) return on_signal();
+  if (event == control_event) return on_control(events);
+  greet(event);
+}
+
+void Keeper::on_signal() {
+  // Main processes are followed by their pidfds; SIGCHLD only tells of orphans, which can wait a little. So a
+  // burst of ends costs one look.
+  constexpr std::chrono::milliseconds rest{50};
+  signalfd_siginfo info[16];
+  ssize_t got;
+  while ((got = ::read(signals_.get(), info, sizeof info)) > 0)
+    for (std::size_t i = 0; i < static_cast<std::size_t>(got) / sizeof info[0]; ++i)
+      if (info[i].ssi_signo == SIGTERM) terminated_ = true;
+  const SteadyTime now = SteadyClock::now();
+  pump_.child_signal(now);
+  signals_rest_ = now + rest;
+}
+
+// --- connections -----------------------------------------------------------------------------------
+
+void Keeper::accept_connection() {
+  UniqueFd socket(::accept4(options_.listener.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  if (!socket) return;
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  if (::getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 ||
+      (peer.uid != ::geteuid() && peer.uid != 0)) {
+    std::fprintf(stderr, "kairo-keeper: refused a connection of user %u\n", peer.uid);
+    return;
+  }
+  if (greetings_.size() >= greetings_max) greetings_.erase(greetings_.begin());
+  const std::uint64_t event = next_greeting_++;
+  add(socket.get(), event);
+  greetings_.emplace(event, std::make_unique<Channel>(std::move(socket)));
+}
+
+void Keeper::greet(std::uint64_t event) {
+  const auto found = greetings_.find(event);
+  if (found == greetings_.end()) return;
+  const auto received = found->second->receive();
+  if (received == Channel::Received::nothing) return;
+  const auto message = found->second->next();
+  if (received == Channel::Received::some && message && !*message) return;
+  std::unique_ptr<Channel> channel = std::move(found->second);
+  greetings_.erase(found);
+  ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, channel->socket(), nullptr);
+  if (!message || !*message || (*message)->type != MessageType::hello || !channel->drained()) return;
+  const auto hello = read_message<Hello>(**message);
+  if (!hello) return;
+  if (hello->version < oldest_protocol_version) {
+    std::fprintf(stderr, "kairo-keeper: refused a kairod that speaks version %u only\n", hello->version);
+    return;
+  }
+  Welcome welcome;
+  welcome.version = std::min(hello->version, protocol_version);
+  welcome.keeper_id = id_;
+  welcome.pid = ::getpid();
+  if (hello->role == "control" && !control_) {
+    begin_control(std::move(channel), *hello, std::move(welcome));
+  } else if (hello->role == "launch" && control_ && hello->instance_id == instance_id_) {
+    channel->send(MessageType::welcome, welcome);
+    if (channel->flush() && channel->waiting() == 0) launches_.add(channel->release_socket(), epoch_);
+  }  // any other Hello is answered by the end of its connection
+}
+
+void Keeper::begin_control(std::unique_ptr<Channel> channel, const Hello& hello, Welcome welcome) {
+  control_ = std::move(channel);
+  instance_id_ = hello.instance_id;
+  launches_.set_epoch(++epoch_);
+  pump_.take_arrivals();
+  pump_.require_epoch(epoch_);
+  pump_.adopted();
+  control_events_ = EPOLLIN;
+  add(control_->socket(), control_event);
+  to_welcome_ = pump_.keys();
+  for (const std::uint64_t key : to_welcome_) pump_.find(key)->stray = false;
+  send_welcome_page(std::move(welcome));
+  flush_control();
+}
+
+/// The first page brings the table's descriptor.
+void Keeper::send_welcome_page(Welcome welcome) {
+  std::vector<UniqueFd> descriptors;
+  if (!welcome.keeper_id.empty()) descriptors.emplace_back(::fcntl(table_.file(), F_DUPFD_CLOEXEC, 0));
+  std::size_t bytes = 0;
+  while (!to_welcome_.empty() && descriptors.size() < welcome_descriptors && bytes < welcome_bytes) {
+    const Session* session = pump_.find(to_welcome_.back());
+    to_welcome_.pop_back();
+    if (!session) continue;
+    HeldSession held;
+    held.key = session->key;
+    held.slot = session->slot;
+    held.pid = session->pid;
+    held.started_us = session->started_us;
+    held.record.data = session->record;
+    if (session->due) {
+      held.wait_status = session->wait_status;
+      held.exited_us = session->exited_us;
+      std::erase(pump_.exited(), session->key);
+    }
+    if (session->ring) {
+      held.has_stdin_ring = true;
+      descriptors.emplace_back(::fcntl(session->ring.get(), F_DUPFD_CLOEXEC, 0));
+    }
+    bytes += session->record.size() + 64;
+    welcome.sessions.push_back(std::move(held));
+  }
+  welcome.more = !to_welcome_.empty();
+  control_->send(MessageType::welcome, welcome, std::move(descriptors));
+}
+
+// --- the control connection ------------------------------------------------------------------------
+
+void Keeper::on_control(std::uint32_t events) {
+  if (!control_) return;
+  if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
+    const auto received = control_->receive();
+    if (received == Channel::Received::closed) return lose_control(nullptr);
+    while (control_ && !stopped_) {
+      const auto message = control_->next();
+      if (!message) return lose_control(message.error().message.c_str());
+      if (!*message) break;
+      obey(**message);
+    }
+  }
+}
+
+void Keeper::obey(const Message& message) {
+  const auto key_order = [&](auto&& act) {
+    const auto order = read_message<Key>(message);
+    if (!order) return lose_control(order.error().message.c_str());
+    act(order->key);
+  };
+  switch (message.type) {
+    case MessageType::signal: {
+      const auto order = read_message<Signal>(message);
+      if (!order) return lose_control(order.error().message.c_str());
+      const Signaled answer{order->token, pump_.signal(*order)};
+      return control_->send(MessageType::signaled, answer);
+    }
+    case MessageType::stdin_ring:
+      return key_order([&](std::uint64_t key) {
+        auto ring = control_->take_descriptors(1);
+        if (!ring) return lose_control(ring.error().message.c_str());
+        pump_.set_stdin_ring(key, std::move(ring->front()));
+      });
+    case MessageType::stdin_ready: return key_order([&](std::uint64_t key) { pump_.feed_stdin(key); });
+    case MessageType::resume_pump: return key_order([&](std::uint64_t key) { pump_.resume(key); });
+    case MessageType::release: return key_order([&](std::uint64_t key) { pump_.release(key); });
+    case MessageType::stop:
+      if (pump_.running() == 0 && !launches_.busy()) {
+        stopped_ = true;
+      } else {
+        std::fprintf(stderr, "kairo-keeper: told to stop while %zu processes run; it goes on\n",
+                     pump_.running());
+      }
+      return;
+    default: return lose_control("it brought a message that is none of its");
+  }
+}
+
+void Keeper::lose_control(const char* why) {
+  if (why) std::fprintf(stderr, "kairo-keeper: closed the control connection: %s\n", why);
+  ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, control_->socket(), nullptr);
+  control_.reset();
+  to_welcome_.clear();
+  launches_.set_epoch(++epoch_);
+  for (const std::uint32_t slot : std::exchange(pump_.changed(), {})) pump_.told_changed(slot);
+  pump_.exited().clear();  // Welcome tells them
+  idle_since_ = SteadyClock::now();
+  pump_.orphaned(idle_since_);
+}
+
+void Keeper::flush_control() {
+  if (!control_) {
+    for (const std::uint32_t slot : std::exchange(pump_.changed(), {})) pump_.told_changed(slot);
+    pump_.exited().clear();
+    return;
+  }
+  while (!to_welcome_.empty() && control_->waiting() == 0) {
+    send_welcome_page(Welcome{});
+    if (!control_->flush()) return lose_control(nullptr);
+  }
+  if (to_welcome_.empty() && control_->waiting() < control_waiting_bytes) {
+    if (!pump_.changed().empty()) {
+      const Changed changed{std::exchange(pump_.changed(), {})};
+      for (const std::uint32_t slot : changed.slots) pump_.told_changed(slot);
+      control_->send(MessageType::changed, changed);
+    }
+    for (const std::uint64_t key : std::exchange(pump_.exited(), {})) {
+      const Session* session = pump_.find(key);
+      if (!session) continue;
+      if (session->stray)
+        pump_.release(key);
+      else
+        control_->send(MessageType::exited, Exited{key, session->wait_status, session->exited_us});
+    }
+  }
+  if (!control_->flush()) return lose_control(nullptr);
+  const std::size_t waiting = control_->waiting();
+  const std::uint32_t events =
+      (waiting < control_waiting_bytes ? EPOLLIN : 0u) | (waiting > 0 ? EPOLLOUT : 0u);
+  if (events == control_events_) return;
+  control_events_ = events;
+  epoll_event wanted{};
+  wanted.events = events;
+  wanted.data.u64 = control_event;
+  ::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, control_->socket(), &wanted);
+}
+
+Result<UniqueFd> open_logs(int state_dir) {
+  if (::mkdirat(state_dir, "logs", 0700) != 0 && errno != EEXIST)
+    return system_error("cannot make the directory \"logs\" in the state directory", errno);
+  UniqueFd logs(::openat(state_dir, "logs", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+  if (!logs) return system_error("cannot open the directory \"logs\" in the state directory", errno);
+  return logs;
+}
+
+int refuse(const Error& error) {
+  std::fprintf(stderr, "kairo-keeper: %s; the keeper ends\n", error.message.c_str());
+  return 1;
+}
+
+}  // namespace
+
+int run_keeper(KeeperOptions options) {
+  if (::gettid() != ::getpid()) return refuse(Error(Code::internal, "not on the process's main thread"));
+  ::mallopt(M_ARENA_MAX, 1);  // a second arena for the launching thread would cost more than its lock
+  ::prctl(PR_SET_NAME, "kairo-keeper");
+  settle_signals();
+  if (::prctl(PR_SET_CHILD_SUBREAPER, 1) != 0)
+    return refuse(system_error("cannot become a subreaper", errno));
+  const int limit = raise_descriptor_limit();
+  options.listener = move_up(std::move(options.listener));
+  options.state_dir = move_up(std::move(options.state_dir));
+  ::fcntl(options.listener.get(), F_SETFL, ::fcntl(options.listener.get(), F_GETFL) | O_NONBLOCK);
+  auto launcher = Launcher::make({options.child_files_soft, options.child_files_hard});
+  if (!launcher) return refuse(launcher.error());
+  auto logs = open_logs(options.state_dir.get());
+  if (!logs) return refuse(logs.error());
+  auto table = Table::create(options.state_dir.get());
+  if (!table) return refuse(table.error());
+  UniqueFd epoll(::epoll_create1(EPOLL_CLOEXEC));
+  if (!epoll) return refuse(system_error("cannot make an epoll", errno));
+  sigset_t wanted;
+  ::sigemptyset(&wanted);
+  ::sigaddset(&wanted, SIGCHLD);
+  ::sigaddset(&wanted, SIGTERM);
+  UniqueFd signals(::signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!signals) return refuse(system_error("cannot make a signalfd", errno));
+  const auto keeper = std::make_unique<Keeper>(std::move(options), std::move(*table), std::move(*launcher),
+                                               std::move(epoll), std::move(signals), std::move(*logs), limit);
+  if (auto started = keeper->start(); !started) return refuse(started.error());
+  return keeper->run();
+}
+
+}  // namespace kairo::keeper

@@ -1,0 +1,181 @@
+#include "keeper/launch_thread.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <system_error>
+#include <unistd.h>
+
+namespace kairo::keeper {
+namespace {
+
+/// Answers that may wait for a kairod that does not read them; no further order is taken until it does.
+constexpr std::size_t waiting_answers_bytes = 1u << 20;
+
+int descriptors_for(const Launch& order) {
+  int count = process_descriptors;
+  if (order.standard_input == Stdio::pipe) count += input_descriptors;
+  if (order.standard_output == Stdio::pipe) count += output_descriptors;
+  if (order.standard_error == Stdio::pipe) count += output_descriptors;
+  return count;
+}
+
+std::size_t descriptors_sent(const Launch& order) {
+  return (order.standard_input == Stdio::fd) + (order.standard_output == Stdio::fd) +
+         (order.standard_error == Stdio::fd);
+}
+
+}  // namespace
+
+LaunchThread::LaunchThread(Launcher launcher, int epoll, int logs_dir, Table& table, Arrivals& arrivals,
+                           DescriptorBudget& budget)
+    : launcher_(std::move(launcher)),
+      epoll_(epoll),
+      logs_dir_(logs_dir),
+      table_(table),
+      arrivals_(arrivals),
+      budget_(budget) {}
+
+LaunchThread::~LaunchThread() {
+  if (!thread_.joinable()) return;
+  stop_ = true;
+  ::eventfd_write(poke_.get(), 1);
+  thread_.join();
+}
+
+Result<void> LaunchThread::start() {
+  poke_ = UniqueFd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!poke_) return system_error("cannot make an eventfd", errno);
+  try {
+    thread_ = std::thread([this] { run(); });
+  } catch (const std::system_error& error) {
+    return system_error("cannot start the launching thread", error.code().value());
+  }
+  return {};
+}
+
+void LaunchThread::add(UniqueFd socket, std::uint64_t epoch) {
+  {
+    const std::lock_guard lock(mutex_);
+    added_.push_back(Connection{Channel(std::move(socket)), epoch});
+  }
+  ::eventfd_write(poke_.get(), 1);
+}
+
+void LaunchThread::run() {
+  std::vector<pollfd> polled;
+  while (!stop_) {
+    {
+      const std::lock_guard lock(mutex_);
+      for (Connection& each : added_) connections_.push_back(std::move(each));
+      added_.clear();
+    }
+    polled.assign(1, pollfd{poke_.get(), POLLIN, 0});
+    for (const Connection& each : connections_) {
+      const std::size_t waiting = each.channel.waiting();
+      const int events = (waiting < waiting_answers_bytes ? POLLIN : 0) | (waiting > 0 ? POLLOUT : 0);
+      polled.push_back(pollfd{each.channel.socket(), static_cast<short>(events), 0});
+    }
+    if (::poll(polled.data(), polled.size(), -1) < 0 && errno != EINTR) return;
+    eventfd_t count;
+    if (polled[0].revents) ::eventfd_read(poke_.get(), &count);
+    for (std::size_t i = 0; i < connections_.size(); ++i) {
+      const short events = polled[i + 1].revents;
+      if ((events & POLLOUT) && !connections_[i].channel.flush()) connections_[i].closed = true;
+      if (events & (POLLIN | POLLHUP | POLLERR)) serve(connections_[i]);
+    }
+    std::erase_if(connections_, [](const Connection& each) { return each.closed; });
+  }
+}
+
+void LaunchThread::serve(Connection& connection) {
+  switch (connection.channel.receive()) {
+    case Channel::Received::nothing: return;
+    case Channel::Received::closed: connection.closed = true; return;
+    case Channel::Received::some: break;
+  }
+  while (!connection.closed && !stop_) {
+    auto message = connection.channel.next();
+    if (message && !*message) return;
+    if (message && (*message)->type == MessageType::launch) {
+      auto order = read_message<Launch>(**message);
+      if (order) {
+        if (connection.epoch != epoch_) break;
+        launch(connection, *order);
+        continue;
+      }
+      message = std::move(order).error();
+    }
+    std::fprintf(stderr, "kairo-keeper: closed a launch connection: %s\n",
+                 message ? "it brought something else than a launch" : message.error().message.c_str());
+    break;
+  }
+  connection.closed = true;
+}
+
+void LaunchThread::launch(Connection& connection, const Launch& order) {
+  busy_ = true;
+  const auto refuse = [&](const char* step, int error_number, std::string object) {
+    connection.channel.send(MessageType::launch_failed,
+                            LaunchFailed{order.token, step, error_number, std::move(object)});
+  };
+  auto descriptors = connection.channel.take_descriptors(descriptors_sent(order));
+  const int wanted = descriptors_for(order);
+  if (order.key == 0 || order.slot >= table_.slots() || table_.slot(order.slot).key != 0) {
+    refuse("slot", order.key == 0 || order.slot >= table_.slots() ? EINVAL : EBUSY,
+           "slot " + std::to_string(order.slot));
+  } else if (!descriptors || !budget_.take(wanted)) {
+    refuse("descriptors", EMFILE, "");
+  } else {
+    auto result = launcher_.launch(order, *descriptors);
+    if (auto* error = std::get_if<LaunchError>(&result)) {
+      budget_.give_back(wanted);
+      refuse(error->step, error->error_number, std::move(error->object));
+    } else {
+      Child& child = std::get<Child>(result);
+      const Launched launched{order.token, child.pid, child.started_us};
+      // Pushed before it is answered: whatever kairod then orders for it finds it.
+      arrivals_.push(epoll_, make_session(order, std::move(child), connection.epoch));
+      connection.channel.send(MessageType::launched, launched);
+    }
+  }
+  busy_ = false;
+  if (!connection.channel.flush()) connection.closed = true;
+}
+
+std::unique_ptr<Session> LaunchThread::make_session(const Launch& order, Child child, std::uint64_t epoch) {
+  auto session = std::make_unique<Session>();
+  session->key = order.key;
+  session->slot = order.slot;
+  session->epoch = epoch;
+  session->pid = child.pid;
+  session->started_us = child.started_us;
+  session->process = std::move(child.process);
+  session->grace_ms = static_cast<std::uint32_t>(std::min<std::uint64_t>(order.kill_grace_ms, UINT32_MAX));
+  session->detach = order.detach_descendants;
+  session->mark = order.mark;
+  session->record = order.record.data;
+  session->input = std::move(child.standard_input);
+
+  SessionSlot& slot = table_.slot(order.slot);
+  if (session->input)
+    slot.standard_input.idle = 1;
+  else
+    slot.standard_input.state = stdin_closed;
+  for (unsigned i = 0; i < 2; ++i) {
+    stream::LogWriter log(logs_dir_, order.key, i, order.retain_bytes, slot.streams[i]);
+    if (child.output[i]) {
+      session->output[i].pipe = std::move(child.output[i]);
+      session->output[i].log.emplace(std::move(log));
+    } else {
+      log.seal();
+    }
+  }
+  slot.pid = child.pid;
+  slot.key.store(order.key, std::memory_order_release);
+  return session;
+}
+
+}  // namespace kairo::keeper

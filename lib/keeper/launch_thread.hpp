@@ -1,0 +1,63 @@
+// The thread that launches. It alone may hang in a launch (an exec on a dead mount); pumping goes on beside
+// it. It serves the `launch` connections: Launch in, Launched or LaunchFailed out, in order.
+//
+// A connection belongs to an epoch, the time of one kairod. Orders of an epoch that is over are not carried
+// out any more, so that nothing is started that nobody asked for; one that was being carried out when its
+// kairod died becomes a session like any other, for the next kairod to find.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "keeper/channel.hpp"
+#include "keeper/launcher.hpp"
+#include "keeper/pump.hpp"
+#include "keeper/table.hpp"
+
+namespace kairo::keeper {
+
+class LaunchThread {
+ public:
+  LaunchThread(Launcher launcher, int epoll, int logs_dir, Table& table, Arrivals& arrivals,
+               DescriptorBudget& budget);
+  ~LaunchThread();
+
+  Result<void> start();
+  /// A connection that has been welcomed.
+  void add(UniqueFd socket, std::uint64_t epoch);
+  void set_epoch(std::uint64_t epoch) { epoch_ = epoch; }
+  [[nodiscard]] bool busy() const { return busy_; }
+
+ private:
+  struct Connection {
+    Channel channel;
+    std::uint64_t epoch;
+    bool closed = false;
+  };
+
+  void run();
+  void serve(Connection& connection);
+  void launch(Connection& connection, const Launch& order);
+  std::unique_ptr<Session> make_session(const Launch& order, Child child, std::uint64_t epoch);
+
+  Launcher launcher_;
+  int epoll_;
+  int logs_dir_;
+  Table& table_;
+  Arrivals& arrivals_;
+  DescriptorBudget& budget_;
+
+  UniqueFd poke_;
+  std::mutex mutex_;
+  std::vector<Connection> added_;
+  std::vector<Connection> connections_;
+  std::atomic<std::uint64_t> epoch_{0};
+  std::atomic<bool> busy_{false};
+  std::atomic<bool> stop_{false};
+  std::thread thread_;
+};
+
+}  // namespace kairo::keeper

@@ -1,0 +1,321 @@
+#include "keeper/launcher.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <vector>
+
+#include "base/clock.hpp"
+
+// The child runs on the launcher's memory: no instrumentation may keep books there, and no canary is set up.
+#define KAIRO_IN_CHILD __attribute__((no_sanitize("address", "undefined"), no_stack_protector, noinline))
+
+namespace kairo::keeper {
+
+/// What the child is to do, and what became of it. `low`: the descriptors that become 0, 1 and 2.
+struct ChildTask {
+  const char* const* candidates;  ///< Paths to execute, in this order; ends with nullptr.
+  char* const* argv;
+  char* const* env;
+  const char* cwd;
+  mode_t umask;
+  rlimit files;
+  int low[3];
+  unsigned past_low;
+  const char* step = nullptr;
+  int error_number = 0;
+};
+
+namespace {
+
+constexpr std::size_t stack_bytes = 64u << 10;
+constexpr std::string_view default_path = "/usr/local/bin:/usr/bin:/bin";
+
+/// Not glibc's wrappers: syscall() touches nothing but errno, which the launcher does not look at meanwhile.
+KAIRO_IN_CHILD long call(long number, long a = 0, long b = 0, long c = 0, long d = 0) {
+  const long result = ::syscall(number, a, b, c, d);
+  return result == -1 ? -errno : result;
+}
+
+template <class T>
+KAIRO_IN_CHILD long word(T* pointer) {
+  return reinterpret_cast<long>(pointer);
+}
+
+KAIRO_IN_CHILD void fail(ChildTask& task, const char* step, long result) {
+  task.step = step;
+  task.error_number = static_cast<int>(-result);
+  call(SYS_exit_group, 127);
+}
+
+/// As execvp goes through PATH, but without a shell for what is no program.
+KAIRO_IN_CHILD long execute(const ChildTask& task) {
+  long worst = -ENOENT;
+  for (const char* const* each = task.candidates; *each; ++each) {
+    const long result = call(SYS_execve, word(*each), word(task.argv), word(task.env));
+    switch (-result) {
+      case EACCES: worst = result; break;
+      case ENOENT:
+      case ENOTDIR:
+      case ESTALE:
+      case ENODEV:
+      case ETIMEDOUT: break;
+      default: return result;
+    }
+  }
+  return worst;
+}
+
+KAIRO_IN_CHILD int run_child(void* argument) {
+  ChildTask& task = *static_cast<ChildTask*>(argument);
+  long result;
+  if ((result = call(SYS_setsid)) < 0) fail(task, "session", result);
+  result = call(SYS_close_range, task.past_low, ~0u, CLOSE_RANGE_UNSHARE);
+  if (result == -ENOSYS || result == -EINVAL)
+    result = call(SYS_unshare, CLONE_FILES);  // all others close on exec
+  if (result < 0) fail(task, "descriptors", result);
+  for (int i = 0; i < 3; ++i)
+    if ((result = call(SYS_dup3, task.low[i], i, 0)) < 0) fail(task, "stdio", result);
+  result = call(SYS_prlimit64, 0, RLIMIT_NOFILE, word(&task.files), 0);
+  if (result < 0) fail(task, "limits", result);
+  call(SYS_umask, task.umask);
+  if ((result = call(SYS_chdir, word(task.cwd))) < 0) fail(task, "chdir", result);
+  const std::uint64_t none = 0;
+  if ((result = call(SYS_rt_sigprocmask, SIG_SETMASK, word(&none), 0, sizeof none)) < 0)
+    fail(task, "signals", result);
+  fail(task, "exec", execute(task));
+  return 127;
+}
+
+/// clone3 with a stack for the child, which calls run_child(&task) on it. glibc has no wrapper for it.
+/// Returns as the kernel does: pid or -errno; -ENOSYS where this program does not know how.
+[[gnu::noinline]] long clone3(clone_args& args, int (*function)(void*), void* argument) {
+#if defined(__x86_64__)
+  register int (*entry)(void*) asm("r12") = function;
+  register void* given asm("r13") = argument;
+  long result;
+  asm volatile(
+      "syscall\n\t"
+      "testq %%rax, %%rax\n\t"
+      "jnz 1f\n\t"
+      "xorl %%ebp, %%ebp\n\t"
+      "movq %%r13, %%rdi\n\t"
+      "callq *%%r12\n\t"
+      "hlt\n"
+      "1:"
+      : "=a"(result)
+      : "a"(SYS_clone3), "D"(&args), "S"(sizeof args), "r"(entry), "r"(given)
+      : "rcx", "r11", "cc", "memory");
+  return result;
+#elif defined(__aarch64__)
+  register int (*entry)(void*) asm("x19") = function;
+  register void* given asm("x20") = argument;
+  register long number asm("x8") = SYS_clone3;
+  register long x0 asm("x0") = reinterpret_cast<long>(&args);
+  register long x1 asm("x1") = sizeof args;
+  asm volatile(
+      "svc #0\n\t"
+      "cbnz x0, 1f\n\t"
+      "mov x29, #0\n\t"
+      "mov x30, #0\n\t"
+      "mov x0, x20\n\t"
+      "blr x19\n\t"
+      "brk #0\n"
+      "1:"
+      : "+r"(x0)
+      : "r"(number), "r"(x1), "r"(entry), "r"(given)
+      : "cc", "memory");
+  return x0;
+#else
+  static_cast<void>(args), static_cast<void>(function), static_cast<void>(argument);
+  return -ENOSYS;
+#endif
+}
+
+bool has_nul(const std::string& text) {
+  return text.find('\0') != std::string::npos;
+}
+
+std::vector<char*> pointers(const std::vector<std::string>& from) {
+  std::vector<char*> out;
+  out.reserve(from.size() + 1);
+  for (const std::string& each : from) out.push_back(const_cast<char*>(each.c_str()));
+  out.push_back(nullptr);
+  return out;
+}
+
+std::string_view search_path(const Launch& order) {
+  for (const std::string& each : order.env)
+    if (each.compare(0, 5, "PATH=") == 0) return std::string_view(each).substr(5);
+  return default_path;
+}
+
+/// The paths to try for argv[0].
+std::vector<std::string> candidates(const std::string& program, std::string_view path) {
+  std::vector<std::string> out;
+  if (program.find('/') != std::string::npos || program.empty()) {
+    out.push_back(program);
+    return out;
+  }
+  for (std::size_t begin = 0; begin <= path.size();) {
+    const std::size_t end = std::min(path.find(':', begin), path.size());
+    std::string each(path.substr(begin, end - begin));
+    if (!each.empty()) each += '/';
+    out.push_back(each + program);
+    begin = end + 1;
+  }
+  return out;
+}
+
+/// What a failed exec was about, for people: "foo in PATH /usr/bin:/bin", "./foo in /home/me", "/bin/foo".
+std::string exec_object(const Launch& order, int error_number) {
+  const std::string& program = order.argv[0];
+  if (program.find('/') == std::string::npos) return program + " in PATH " + std::string(search_path(order));
+  std::string object = program[0] == '/' ? program : program + " in " + order.cwd;
+  const std::string full = program[0] == '/' ? program : order.cwd + "/" + program;
+  struct stat status {};
+  if (error_number == ENOENT && ::stat(full.c_str(), &status) == 0) object += " (its interpreter)";
+  return object;
+}
+
+LaunchError pipe_error(int error_number) {
+  const bool exhausted = error_number == EMFILE || error_number == ENFILE;
+  return LaunchError{exhausted ? "descriptors" : "pipe", error_number, ""};
+}
+
+}  // namespace
+
+Result<Launcher> Launcher::make(FileLimit files) {
+  Launcher out(files);
+  out.null_ = UniqueFd(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  if (!out.null_) return system_error("cannot open /dev/null", errno);
+  for (UniqueFd& each : out.low_) {
+    each = UniqueFd(::fcntl(out.null_.get(), F_DUPFD_CLOEXEC, 3));
+    if (!each) return system_error("cannot reserve descriptors for launches", errno);
+  }
+  void* stack =
+      ::mmap(nullptr, stack_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+  if (stack == MAP_FAILED) return system_error("cannot make a stack for launches", errno);
+  out.stack_ = static_cast<char*>(stack);
+  return out;
+}
+
+Launcher::Launcher(Launcher&& other) noexcept
+    : files_(other.files_),
+      null_(std::move(other.null_)),
+      low_{std::move(other.low_[0]), std::move(other.low_[1]), std::move(other.low_[2])},
+      stack_(std::exchange(other.stack_, nullptr)),
+      has_clone3_(other.has_clone3_) {}
+
+Launcher::~Launcher() {
+  if (stack_) ::munmap(stack_, stack_bytes);
+}
+
+pid_t Launcher::clone_child(ChildTask& task, UniqueFd& process) {
+  int pidfd = -1;
+  if (has_clone3_) {
+    clone_args args{};
+    args.flags = CLONE_VM | CLONE_VFORK | CLONE_FILES | CLONE_PIDFD | CLONE_CLEAR_SIGHAND;
+    args.pidfd = reinterpret_cast<std::uint64_t>(&pidfd);
+    args.exit_signal = SIGCHLD;
+    args.stack = reinterpret_cast<std::uint64_t>(stack_);
+    args.stack_size = stack_bytes;
+    const long result = clone3(args, run_child, &task);
+    if (result != -ENOSYS && result != -EPERM && result != -EINVAL) {
+      if (result > 0) process = UniqueFd(pidfd);
+      if (result < 0) errno = static_cast<int>(-result);
+      return result < 0 ? -1 : static_cast<pid_t>(result);
+    }
+    has_clone3_ = false;  // an old kernel, or a container that forbids it
+  }
+  const pid_t pid = ::clone(run_child, stack_ + stack_bytes,
+                            CLONE_VM | CLONE_VFORK | CLONE_FILES | CLONE_PIDFD | SIGCHLD, &task, &pidfd);
+  if (pid > 0) process = UniqueFd(pidfd);
+  return pid;
+}
+
+std::variant<Child, LaunchError> Launcher::launch(const Launch& order, std::span<UniqueFd> descriptors) {
+  if (order.argv.empty()) return LaunchError{"argv", EINVAL, ""};
+  if (std::any_of(order.argv.begin(), order.argv.end(), has_nul))
+    return LaunchError{"argv", EINVAL, "an argument with NUL"};
+  if (std::any_of(order.env.begin(), order.env.end(), has_nul))
+    return LaunchError{"env", EINVAL, "a variable with NUL"};
+  if (has_nul(order.cwd)) return LaunchError{"chdir", EINVAL, "a directory with NUL"};
+
+  Child child;
+  UniqueFd theirs[3];
+  const Stdio kinds[3] = {order.standard_input, order.standard_output, order.standard_error};
+  std::size_t next_descriptor = 0;
+  for (int i = 0; i < 3; ++i) {
+    if (kinds[i] == Stdio::fd) {
+      if (next_descriptor >= descriptors.size())
+        return LaunchError{"descriptors", EBADF, "too few came with the order"};
+      theirs[i] = std::move(descriptors[next_descriptor++]);
+    } else if (kinds[i] == Stdio::pipe) {
+      int ends[2];
+      if (::pipe2(ends, O_CLOEXEC) != 0) return pipe_error(errno);
+      UniqueFd& ours = i == 0 ? child.standard_input : child.output[i - 1];
+      ours = UniqueFd(ends[i == 0 ? 1 : 0]);
+      theirs[i] = UniqueFd(ends[i == 0 ? 0 : 1]);
+      // Of this open file description only; the child's end stays blocking.
+      if (::fcntl(ours.get(), F_SETFL, O_NONBLOCK) != 0) return LaunchError{"pipe", errno, ""};
+    } else if (kinds[i] == Stdio::to_stdout && i != 2) {
+      return LaunchError{"stdio", EINVAL, "only stderr can go where stdout goes"};
+    }
+  }
+
+  ChildTask task{};
+  const auto argv = pointers(order.argv);
+  const auto env = pointers(order.env);
+  const auto paths = candidates(order.argv[0], search_path(order));
+  const auto path_pointers = pointers(paths);
+  task.candidates = path_pointers.data();
+  task.argv = argv.data();
+  task.env = env.data();
+  task.cwd = order.cwd.empty() ? "/" : order.cwd.c_str();
+  task.umask = static_cast<mode_t>(order.umask & 0777);
+  task.files = {files_.soft, files_.hard};
+  // While a low descriptor is a pipe's end, that pipe does not end.
+  const auto clear_low = [&] {
+    for (const UniqueFd& each : low_) ::dup3(null_.get(), each.get(), O_CLOEXEC);
+  };
+  for (int i = 0; i < 3; ++i) {
+    task.low[i] = low_[i].get();
+    task.past_low = std::max(task.past_low, static_cast<unsigned>(low_[i].get()) + 1);
+    const int from = theirs[i] ? theirs[i].get() : kinds[i] == Stdio::to_stdout ? low_[1].get() : null_.get();
+    if (::dup3(from, low_[i].get(), O_CLOEXEC) < 0) {
+      const int error_number = errno;
+      clear_low();
+      return LaunchError{"stdio", error_number, ""};
+    }
+  }
+  for (UniqueFd& each : theirs) each.reset();
+  const pid_t pid = clone_child(task, child.process);
+  const int clone_errno = errno;
+  clear_low();
+  if (pid < 0) return LaunchError{"clone", clone_errno, ""};
+  if (task.step) {
+    while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
+    }
+    std::string object;
+    if (std::strcmp(task.step, "exec") == 0) object = exec_object(order, task.error_number);
+    if (std::strcmp(task.step, "chdir") == 0) object = order.cwd;
+    return LaunchError{task.step, task.error_number, object};
+  }
+  child.pid = pid;
+  child.started_us = static_cast<std::uint64_t>(system_now().time_since_epoch().count());
+  return child;
+}
+
+}  // namespace kairo::keeper

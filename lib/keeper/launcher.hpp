@@ -1,0 +1,81 @@
+// One launch: pipes, a child that shares nothing but its three descriptors, and the step and errno when it
+// fails. Used from one thread only, whose children they are; that thread must not end before them.
+//
+// The child is made by clone3(CLONE_VM | CLONE_VFORK): nothing is copied, and the launcher stands still until
+// the program runs, so that a failure comes back through shared memory. CLONE_FILES keeps the price
+// independent of how many descriptors the keeper holds: the child's ends are put on three low descriptors
+// reserved for this, the child shares the table at first and unshares only what lies below and at them.
+// Copying 40,000 descriptors, as fork and vfork do, costs more than the launch.
+#pragma once
+
+#include <atomic>
+#include <span>
+#include <string>
+#include <sys/types.h>
+#include <variant>
+
+#include "base/result.hpp"
+#include "base/unique_fd.hpp"
+#include "keeper/protocol.hpp"
+
+namespace kairo::keeper {
+
+/// Counts what sessions may come to hold, so that a launch is refused before anything fails half-way
+/// (SPEC 4.8).
+class DescriptorBudget {
+ public:
+  explicit DescriptorBudget(int limit) : left_(limit) {}
+  bool take(int count) {
+    if (left_.fetch_sub(count) >= count) return true;
+    left_.fetch_add(count);
+    return false;
+  }
+  void give_back(int count) { left_.fetch_add(count); }
+
+ private:
+  std::atomic<int> left_;
+};
+
+/// A running child and the keeper's ends of its pipes (none where Stdio is no pipe).
+struct Child {
+  pid_t pid = 0;
+  std::uint64_t started_us = 0;
+  UniqueFd process;  ///< pidfd: readable once it has ended.
+  UniqueFd standard_input;
+  UniqueFd output[2];
+};
+
+/// As in LaunchFailed.
+struct LaunchError {
+  const char* step;
+  int error_number;
+  std::string object;
+};
+
+class Launcher {
+ public:
+  struct FileLimit {
+    std::uint64_t soft;
+    std::uint64_t hard;
+  };
+  /// Reserves the low descriptors. `files` is given to the children.
+  static Result<Launcher> make(FileLimit files);
+  Launcher(Launcher&& other) noexcept;
+  Launcher& operator=(Launcher&&) = delete;
+  ~Launcher();
+
+  /// `descriptors`: for each Stdio::fd, in the order stdin, stdout, stderr.
+  std::variant<Child, LaunchError> launch(const Launch& order, std::span<UniqueFd> descriptors);
+
+ private:
+  explicit Launcher(FileLimit files) : files_(files) {}
+  pid_t clone_child(struct ChildTask& task, UniqueFd& process);
+
+  FileLimit files_;
+  UniqueFd null_;
+  UniqueFd low_[3];
+  char* stack_ = nullptr;
+  bool has_clone3_ = true;
+};
+
+}  // namespace kairo::keeper
