@@ -19,7 +19,8 @@ constexpr std::size_t streaming_read_bytes = 256u << 10;
 
 Error lost(std::string_view path, std::string_view why) {
   return Error(Code::not_running, "the connection to the daemon at " + std::string(path) + " was lost: " +
-                                      std::string(why) + "; what was asked and not answered is unknown");
+                                      std::string(why) + "; what was asked and not answered is unknown")
+      .with("socket", std::string(path));
 }
 
 Result<void> check_server(int socket, const ConnectOptions& options, const std::string& path) {
@@ -37,6 +38,11 @@ Result<void> check_server(int socket, const ConnectOptions& options, const std::
 }
 
 }  // namespace
+
+bool is_unreachable(const Error& error) {
+  // A daemon's own E_NOT_RUNNING is about a session and names no socket.
+  return error.code == Code::not_running && !error.details.empty() && error.details.back().first == "socket";
+}
 
 Result<Channel> Channel::connect(const ConnectOptions& options) {
   std::string path = options.socket.empty() ? resolve_socket() : options.socket;

@@ -35,6 +35,10 @@ struct ConnectOptions {
   bool any_owner = false;
 };
 
+/// Whether an error says that there is no daemon to talk to (none listens, or the connection was lost), and
+/// not that a daemon refused something.
+bool is_unreachable(const Error& error);
+
 /// Carried into every event, chunk and audit record that follows from the requests (SPEC 6.4).
 struct Trace {
   std::string correlation_id = {};

@@ -1,0 +1,38 @@
+// The commands of kairoctl. Each has a function that declares its options on a CLI::App and returns what is
+// to be done once they are parsed. Only the command that was named is declared, so that starting costs
+// little.
+#pragma once
+
+#include <functional>
+#include <span>
+#include <string_view>
+
+namespace CLI {
+class App;
+}
+
+namespace kairo::ctl {
+
+class Context;
+
+/// Does the command's work; returns the exit code.
+using Action = std::function<int(Context&)>;
+
+struct Command {
+  const char* name;
+  const char* text;  ///< One line for the list of commands.
+  Action (*declare)(CLI::App& app);
+  bool takes_program =
+      false;  ///< What follows its options is another program's command line, left untouched.
+};
+
+/// All of them, in the order in which help lists them.
+std::span<const Command> all_commands();
+/// nullptr when there is none of this name.
+const Command* find_command(std::string_view name);
+
+extern const std::string_view bash_completion;
+extern const std::string_view zsh_completion;
+extern const std::string_view fish_completion;
+
+}  // namespace kairo::ctl

@@ -1,0 +1,122 @@
+#include "program_options.hpp"
+
+#include <cstdlib>
+#include <cstring>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+
+#include "context.hpp"
+#include "units.hpp"
+
+extern char** environ;
+
+namespace kairo::ctl {
+namespace {
+
+std::uint32_t callers_umask() {
+  const mode_t mask = umask(0);
+  umask(mask);
+  return mask;
+}
+
+std::string callers_cwd() {
+  char* here = getcwd(nullptr, 0);
+  std::string path(here ? here : "");
+  free(here);
+  // "(unreachable)/x" of a directory outside of the present root, and a directory that was removed, are no
+  // paths.
+  if (path.empty() || path[0] != '/')
+    throw UsageError{"the present directory has no path: name one with --cwd"};
+  return path;
+}
+
+std::map<std::string, std::string> environment(const ProgramOptions& options) {
+  std::map<std::string, std::string> out;
+  if (!options.clean_env)
+    for (char** each = environ; *each; ++each)
+      if (const char* equals = std::strchr(*each, '='); equals && equals != *each)
+        out.emplace(std::string(*each, static_cast<std::size_t>(equals - *each)), equals + 1);
+  for (const std::string& each : options.env) {
+    if (each.find('=') != std::string::npos) {
+      auto [key, value] = parse_pair("--env", each);
+      out[key] = value;
+    } else if (const char* value = getenv(each.c_str())) {
+      out[each] = value;
+    }
+  }
+  return out;
+}
+
+template <class E>
+std::optional<E> enumerator(std::string_view option, const std::string& text) {
+  if (text.empty()) return std::nullopt;
+  const auto names = enum_names(E{});
+  std::string wanted;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    if (names[i] == text) return static_cast<E>(i);
+    wanted.append(i ? ", " : "").append(names[i]);
+  }
+  throw UsageError{std::string(option) + ": \"" + text + "\" is none of " + wanted};
+}
+
+std::optional<std::uint64_t> milliseconds(std::string_view option, const std::string& text) {
+  if (text.empty()) return std::nullopt;
+  return static_cast<std::uint64_t>(parse_duration(option, text).count());
+}
+
+}  // namespace
+
+void declare_program_options(CLI::App& app, ProgramOptions& o) {
+  app.add_option("--id", o.id, "Name of the session; one is made when absent")->type_name("ID");
+  app.add_option("--cwd", o.cwd, "Working directory (the caller's)")->type_name("DIR");
+  app.add_option("-e,--env", o.env, "Set a variable; KEY alone passes the caller's")
+      ->type_name("KEY=VALUE")
+      ->expected(1)
+      ->take_all();
+  app.add_flag("--clean-env", o.clean_env, "Do not pass the caller's environment");
+  app.add_option("-l,--label", o.labels, "Attach a label")->type_name("KEY=VALUE")->expected(1)->take_all();
+  app.add_flag("--replace", o.replace, "Take over the id of an ended session");
+  app.add_option("--stdin", o.standard_input, "pipe or null")->type_name("KIND");
+  app.add_option("--timeout", o.timeout, "Terminate it after so long")->type_name("DURATION");
+  app.add_option("--kill-grace", o.kill_grace, "From SIGTERM to SIGKILL (2s)")->type_name("DURATION");
+  app.add_option("--retain", o.retain, "Bytes that each stream's log keeps (64MiB)")->type_name("SIZE");
+  app.add_option("--when-full", o.when_full, "What a full log does: drop-oldest or block")->type_name("RULE");
+  app.add_option("--on-owner-exit", o.on_owner_exit, "What the end of this client does to it: keep or kill")
+      ->type_name("RULE");
+  app.add_flag("--detach-descendants", o.detach_descendants, "Let its descendants outlive it");
+}
+
+api::SpawnParams spawn_params(const ProgramOptions& o, const std::vector<std::string>& program) {
+  if (program.empty()) throw UsageError{"there is no program to run; write it behind the options"};
+  api::SpawnParams params;
+  if (!o.id.empty()) params.id = o.id;
+  params.command = program;
+  api::SpawnOptions& options = params.options.emplace();
+  options.cwd = o.cwd.starts_with('/') ? o.cwd : callers_cwd();
+  if (!o.cwd.empty() && !o.cwd.starts_with('/')) *options.cwd += "/" + o.cwd;
+  options.env = environment(o);
+  options.env_mode = api::EnvMode::clean;
+  options.umask = callers_umask();
+  options.standard_input = enumerator<api::StdinKind>("--stdin", o.standard_input);
+  if (options.standard_input == api::StdinKind::fd) throw UsageError{"--stdin: \"fd\" is none of pipe, null"};
+  options.timeout_ms = milliseconds("--timeout", o.timeout);
+  options.kill_grace_ms = milliseconds("--kill-grace", o.kill_grace);
+  if (!o.retain.empty() || !o.when_full.empty()) {
+    options.output.emplace();
+    if (!o.retain.empty()) options.output->retain_bytes = parse_size("--retain", o.retain);
+    options.output->when_full = enumerator<api::WhenFull>("--when-full", o.when_full);
+  }
+  options.on_owner_exit = enumerator<api::OwnerExit>("--on-owner-exit", o.on_owner_exit);
+  if (o.detach_descendants) options.detach_descendants = true;
+  if (o.replace) options.replace = true;
+  options.subscribe = false;
+  if (!o.labels.empty()) {
+    options.labels.emplace();
+    for (const std::string& each : o.labels) options.labels->insert(parse_pair("--label", each));
+  }
+  return params;
+}
+
+}  // namespace kairo::ctl

@@ -1,0 +1,37 @@
+// The options that `spawn` and `run` share, and the request that they make.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "api/methods.hpp"
+
+namespace CLI {
+class App;
+}
+
+namespace kairo::ctl {
+
+struct ProgramOptions {
+  std::string id;
+  std::string cwd;
+  std::vector<std::string> env;
+  bool clean_env = false;
+  std::vector<std::string> labels;
+  bool replace = false;
+  std::string standard_input;
+  std::string timeout;
+  std::string kill_grace;
+  std::string retain;
+  std::string when_full;
+  std::string on_owner_exit;
+  bool detach_descendants = false;
+};
+
+void declare_program_options(CLI::App& app, ProgramOptions& options);
+
+/// The caller's working directory, umask and environment travel along unless the options say otherwise.
+/// Nobody is subscribed. Throws UsageError for values that cannot be read and for an empty command line.
+api::SpawnParams spawn_params(const ProgramOptions& options, const std::vector<std::string>& program);
+
+}  // namespace kairo::ctl

@@ -1,0 +1,129 @@
+// kairoctl write, close-stdin: feeding a session.
+#include <cerrno>
+#include <deque>
+#include <memory>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+
+#include "context.hpp"
+
+namespace kairo::ctl {
+namespace {
+
+/// One stdin.write, and how many may be unanswered: what the daemon holds for one process, 1 MiB.
+constexpr std::size_t piece_bytes = 256u << 10;
+constexpr std::size_t pieces_in_flight = 4;
+
+struct Options {
+  std::string id;
+  std::string data = "-";
+  std::optional<std::uint64_t> offset;
+  bool close = false;
+};
+
+/// Sends pieces and counts what was accepted.
+class Writer {
+ public:
+  Writer(client::Client& client, const Options& options)
+      : client_(client), options_(options), next_(options.offset) {}
+
+  Result<void> write(std::string_view bytes) {
+    while (!bytes.empty()) {
+      if (waiting_.size() >= pieces_in_flight) {
+        auto answered = settle_one();
+        if (!answered) return answered;
+      }
+      api::StdinWriteParams params;
+      params.id = options_.id;
+      params.data.data = bytes.substr(0, piece_bytes);
+      params.offset = next_;
+      if (next_) *next_ += params.data.data.size();
+      bytes.remove_prefix(params.data.data.size());
+      waiting_.push_back(client_.send("process.stdin.write", params));
+    }
+    return {};
+  }
+
+  Result<void> finish() {
+    while (!waiting_.empty()) {
+      auto answered = settle_one();
+      if (!answered) return answered;
+    }
+    return {};
+  }
+
+  [[nodiscard]] const api::StdinWriteResult& total() const { return total_; }
+
+ private:
+  Result<void> settle_one() {
+    auto answer = client_.await<api::StdinWriteResult>(waiting_.front());
+    waiting_.pop_front();
+    if (answer) {
+      total_.written += answer->written;
+      total_.offset = answer->offset;
+      return {};
+    }
+    Error error = std::move(answer).error();
+    // The daemon speaks of the one piece, the user of all.
+    for (auto& [key, value] : error.details)
+      if (key == "written")
+        if (const auto* part = std::get_if<std::int64_t>(&value))
+          value = *part + static_cast<std::int64_t>(total_.written);
+    return error;
+  }
+
+  client::Client& client_;
+  const Options& options_;
+  std::optional<std::uint64_t> next_;
+  std::deque<std::uint64_t> waiting_;
+  api::StdinWriteResult total_;
+};
+
+Result<void> write_stdin(Writer& writer) {
+  std::string buffer(piece_bytes, '\0');
+  for (;;) {
+    const ssize_t got = read(STDIN_FILENO, buffer.data(), buffer.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return system_error("cannot read standard input; what was read before was written", errno);
+    if (got == 0) return {};
+    auto written = writer.write(std::string_view(buffer).substr(0, static_cast<std::size_t>(got)));
+    if (!written) return written;
+  }
+}
+
+int write(Context& context, const Options& options) {
+  auto client = context.connect();
+  if (!client) return report(client.error());
+  Writer writer(*client, options);
+  auto written = options.data == "-" ? write_stdin(writer) : writer.write(options.data);
+  if (written) written = writer.finish();
+  if (!written) return report(written.error());
+  if (options.close) {
+    auto closed = client->call_raw("process.stdin.close", api::IdParams{options.id});
+    if (!closed) return report(closed.error());
+  }
+  print_json(std::string_view(reflect::to_msgpack(writer.total())));
+  return exit_code::success;
+}
+
+}  // namespace
+
+Action declare_write(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  app.add_option("ID", options->id, "Session")->required();
+  app.add_option("DATA", options->data, "What to write, as it is; - or nothing: standard input");
+  app.add_option("--offset", options->offset, "Position of the first byte: makes a repeated write harmless")
+      ->type_name("BYTES");
+  app.add_flag("--close", options->close, "Close standard input afterwards");
+  return [options](Context& context) { return write(context, *options); };
+}
+
+Action declare_close_stdin(CLI::App& app) {
+  auto id = std::make_shared<std::string>();
+  app.add_option("ID", *id, "Session")->required();
+  return
+      [id](Context& context) { return call_and_print(context, "process.stdin.close", api::IdParams{*id}); };
+}
+
+}  // namespace kairo::ctl
