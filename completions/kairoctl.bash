@@ -1,0 +1,89 @@
+# bash completion for kairoctl: commands, options, the values of options, and the ids of sessions.
+# Install as /usr/share/bash-completion/completions/kairoctl, or: source <(kairoctl completion bash)
+
+_kairoctl_commands="spawn run attach logs write close-stdin wait status ps kill pause resume cancel forget events
+metrics devices ping info introspect completion"
+_kairoctl_globals="--socket --no-autostart --state-dir --any-owner --correlation-id --table --help"
+_kairoctl_program="--id --cwd --env --clean-env --label --replace --stdin --timeout --kill-grace --retain --when-full
+--on-owner-exit --detach-descendants"
+
+_kairoctl_options() {
+  case $1 in
+    spawn) echo "$_kairoctl_program --stdout --stderr" ;;
+    run) echo "$_kairoctl_program --rm --tty --no-tty --interactive" ;;
+    attach) echo "--from --stream --lossless --line --json" ;;
+    logs) echo "--follow --timestamps --since --tail --stream" ;;
+    write) echo "--offset --close" ;;
+    wait) echo "--timeout" ;;
+    ps) echo "--all --quiet --status --label --owner" ;;
+    kill) echo "--signal --scope --escalate-after" ;;
+    cancel) echo "--reason --grace" ;;
+    events) echo "--follow --topic --count" ;;
+    "") echo "--version" ;;
+  esac
+}
+
+# Options whose value is the next word.
+_kairoctl_takes_value() {
+  case $1 in
+    --socket | --state-dir | --correlation-id | --id | --cwd | -e | --env | --label | --stdin | --stdout | --stderr | \
+      --timeout | --kill-grace | --retain | --when-full | --on-owner-exit | --from | --stream | --since | --tail | \
+      --offset | --status | --owner | -s | --signal | --scope | --escalate-after | --reason | --grace | --topic | \
+      --count) return 0 ;;
+    -l | -n) return 0 ;;
+  esac
+  return 1
+}
+
+_kairoctl() {
+  local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
+  local command="" at=0 i socket=()
+  COMPREPLY=()
+  for ((i = 1; i < COMP_CWORD; i++)); do
+    local word=${COMP_WORDS[i]}
+    if [[ $word == --socket ]]; then socket=(--socket "${COMP_WORDS[i + 1]}"); fi
+    if _kairoctl_takes_value "$word"; then
+      i=$((i + 1))
+    elif [[ $word != -* && -z $command ]]; then
+      command=$word at=$i
+    elif [[ ($word != -* || $word == --) && ($command == spawn || $command == run) ]]; then
+      # The program's own words: complete them as for the program itself.
+      if [[ $word == -- ]]; then i=$((i + 1)); fi
+      if declare -F _command_offset > /dev/null && ((i < COMP_CWORD)); then _command_offset "$i"; return; fi
+      ((i < COMP_CWORD)) && { compopt -o default; return; }
+    fi
+  done
+
+  case $prev in
+    --stdin | --stdout) COMPREPLY=($(compgen -W "pipe null" -- "$cur")); return ;;
+    --stderr) COMPREPLY=($(compgen -W "pipe stdout null" -- "$cur")); return ;;
+    --stream) COMPREPLY=($(compgen -W "stdout stderr" -- "$cur")); return ;;
+    --when-full) COMPREPLY=($(compgen -W "drop-oldest block" -- "$cur")); return ;;
+    --on-owner-exit) COMPREPLY=($(compgen -W "keep kill" -- "$cur")); return ;;
+    --from) COMPREPLY=($(compgen -W "start end" -- "$cur")); return ;;
+    --status) COMPREPLY=($(compgen -W "running exited killed" -- "$cur")); return ;;
+    --scope) COMPREPLY=($(compgen -W "group main all" -- "$cur")); return ;;
+    -s | --signal) COMPREPLY=($(compgen -A signal -- "$cur")); return ;;
+    --socket) compopt -o default; return ;;
+    --cwd | --state-dir) compopt -o dirnames; return ;;
+  esac
+  if _kairoctl_takes_value "$prev"; then return; fi
+
+  if [[ -z $command ]]; then
+    COMPREPLY=($(compgen -W "$_kairoctl_commands $_kairoctl_globals $(_kairoctl_options "")" -- "$cur"))
+  elif [[ $cur == -* ]]; then
+    COMPREPLY=($(compgen -W "$(_kairoctl_options "$command") $_kairoctl_globals" -- "$cur"))
+  else
+    local ids="kairoctl ${socket[*]} --no-autostart ps --quiet"
+    case $command in
+      spawn | run) COMPREPLY=($(compgen -c -- "$cur")) ;;
+      completion) COMPREPLY=($(compgen -W "bash zsh fish" -- "$cur")) ;;
+      write | close-stdin | kill | pause | resume | cancel)
+        COMPREPLY=($(compgen -W "$($ids 2> /dev/null)" -- "$cur")) ;;
+      attach | logs | wait | status | forget)
+        COMPREPLY=($(compgen -W "$($ids --all 2> /dev/null)" -- "$cur")) ;;
+    esac
+  fi
+}
+
+complete -F _kairoctl kairoctl

@@ -1,0 +1,105 @@
+# fish completion for kairoctl: commands, options, the values of options, and the ids of sessions.
+# Install as /usr/share/fish/vendor_completions.d/kairoctl.fish, or: kairoctl completion fish | source
+
+function __kairoctl_ids
+    set -l where
+    set -l words (commandline -opc)
+    set -l at (contains -i -- --socket $words); and set where --socket $words[(math $at + 1)]
+    kairoctl $where --no-autostart ps --quiet $argv 2>/dev/null
+end
+
+function __kairoctl_using
+    set -l words (commandline -opc)
+    for word in $words[2..-1]
+        contains -- $word $argv; and return 0
+    end
+    return 1
+end
+
+set -l commands spawn run attach logs write close-stdin wait status ps kill pause resume cancel forget events \
+    metrics devices ping info introspect completion
+set -l none "not __kairoctl_using $commands"
+
+complete -c kairoctl -f
+complete -c kairoctl -l socket -r -F -d 'Socket of the daemon'
+complete -c kairoctl -l no-autostart -d 'Do not start a daemon when none answers'
+complete -c kairoctl -l state-dir -x -a '(__fish_complete_directories)' -d 'State directory of a daemon that is started'
+complete -c kairoctl -l any-owner -d 'Talk to a daemon that runs as another user'
+complete -c kairoctl -l correlation-id -x -d 'Mark what follows from this command'
+complete -c kairoctl -l table -d 'Print a table instead of JSON'
+complete -c kairoctl -s h -l help -d 'Print help'
+complete -c kairoctl -n $none -l version -d 'Print the version'
+
+complete -c kairoctl -n $none -a spawn -d 'Start a program and leave it alone'
+complete -c kairoctl -n $none -a run -d 'Run a program as if it were run here'
+complete -c kairoctl -n $none -a attach -d "Follow a session's output"
+complete -c kairoctl -n $none -a logs -d 'Print what a session has written'
+complete -c kairoctl -n $none -a write -d "Write to a session's standard input"
+complete -c kairoctl -n $none -a close-stdin -d "End a session's standard input"
+complete -c kairoctl -n $none -a wait -d 'Wait until sessions have ended'
+complete -c kairoctl -n $none -a status -d 'Print sessions'
+complete -c kairoctl -n $none -a ps -d 'List sessions'
+complete -c kairoctl -n $none -a kill -d 'Send a signal'
+complete -c kairoctl -n $none -a pause -d 'Stop sessions where they are'
+complete -c kairoctl -n $none -a resume -d 'Let paused sessions go on'
+complete -c kairoctl -n $none -a cancel -d 'Terminate sessions, with a reason'
+complete -c kairoctl -n $none -a forget -d 'Remove ended sessions and their logs'
+complete -c kairoctl -n $none -a events -d 'Print events as they happen'
+complete -c kairoctl -n $none -a metrics -d 'Print the state of the machine'
+complete -c kairoctl -n $none -a devices -d "List the machine's devices"
+complete -c kairoctl -n $none -a ping -d 'Ask whether the daemon answers'
+complete -c kairoctl -n $none -a info -d "Print the daemon's version, limits and features"
+complete -c kairoctl -n $none -a introspect -d 'Print every method with its schema'
+complete -c kairoctl -n $none -a completion -d 'Print the completion script of a shell'
+
+set -l program '__kairoctl_using spawn run'
+complete -c kairoctl -n $program -l id -x -d 'Name of the session'
+complete -c kairoctl -n $program -l cwd -x -a '(__fish_complete_directories)' -d 'Working directory'
+complete -c kairoctl -n $program -s e -l env -x -d 'Set a variable'
+complete -c kairoctl -n $program -l clean-env -d 'Do not pass the environment'
+complete -c kairoctl -n $program -s l -l label -x -d 'Attach a label'
+complete -c kairoctl -n $program -l replace -d 'Take over the id of an ended session'
+complete -c kairoctl -n $program -l stdin -x -a 'pipe null' -d 'Standard input'
+complete -c kairoctl -n $program -l timeout -x -d 'Terminate it after so long'
+complete -c kairoctl -n $program -l kill-grace -x -d 'From SIGTERM to SIGKILL'
+complete -c kairoctl -n $program -l retain -x -d 'Bytes that each log keeps'
+complete -c kairoctl -n $program -l when-full -x -a 'drop-oldest block' -d 'What a full log does'
+complete -c kairoctl -n $program -l on-owner-exit -x -a 'keep kill' -d 'What the end of this client does to it'
+complete -c kairoctl -n $program -l detach-descendants -d 'Let its descendants outlive it'
+complete -c kairoctl -n $program -x -a '(__fish_complete_subcommand --fcs-skip=2)'
+complete -c kairoctl -n '__kairoctl_using spawn' -l stdout -x -a 'pipe null' -d 'Standard output'
+complete -c kairoctl -n '__kairoctl_using spawn' -l stderr -x -a 'pipe stdout null' -d 'Standard error'
+complete -c kairoctl -n '__kairoctl_using run' -l rm -d 'Forget the session at the end'
+complete -c kairoctl -n '__kairoctl_using run' -s t -l tty -d 'Give it a terminal'
+complete -c kairoctl -n '__kairoctl_using run' -s T -l no-tty -d 'Give it no terminal'
+complete -c kairoctl -n '__kairoctl_using run' -s i -l interactive -d 'Accepted'
+
+complete -c kairoctl -n '__kairoctl_using attach' -l from -x -a 'start end' -d 'Where to begin'
+complete -c kairoctl -n '__kairoctl_using attach logs' -l stream -x -a 'stdout stderr' -d 'Only one stream'
+complete -c kairoctl -n '__kairoctl_using attach' -l lossless -d 'Miss nothing'
+complete -c kairoctl -n '__kairoctl_using attach' -l line -d 'Take whole lines'
+complete -c kairoctl -n '__kairoctl_using attach' -l json -d 'Print chunks as JSON'
+complete -c kairoctl -n '__kairoctl_using logs' -s f -l follow -d 'Go on with what comes'
+complete -c kairoctl -n '__kairoctl_using logs' -s t -l timestamps -d 'Begin lines with their time'
+complete -c kairoctl -n '__kairoctl_using logs' -l since -x -d 'Only since then'
+complete -c kairoctl -n '__kairoctl_using logs' -s n -l tail -x -d 'Only the last lines'
+complete -c kairoctl -n '__kairoctl_using write' -l offset -x -d 'Position of the first byte'
+complete -c kairoctl -n '__kairoctl_using write' -l close -d 'Close standard input afterwards'
+complete -c kairoctl -n '__kairoctl_using wait' -l timeout -x -d 'Give up after so long'
+complete -c kairoctl -n '__kairoctl_using ps' -s a -l all -d 'Ended sessions as well'
+complete -c kairoctl -n '__kairoctl_using ps' -s q -l quiet -d 'Only the ids'
+complete -c kairoctl -n '__kairoctl_using ps' -l status -x -a 'running exited killed' -d 'Only these'
+complete -c kairoctl -n '__kairoctl_using ps' -s l -l label -x -d 'Only with this label'
+complete -c kairoctl -n '__kairoctl_using ps' -l owner -x -d 'Only of this principal'
+complete -c kairoctl -n '__kairoctl_using kill' -s s -l signal -x -a '(kill -l | string split " ")' -d 'Name or number'
+complete -c kairoctl -n '__kairoctl_using kill' -l scope -x -a 'group main all' -d 'Whom it reaches'
+complete -c kairoctl -n '__kairoctl_using kill' -l escalate-after -x -d 'SIGKILL follows after so long'
+complete -c kairoctl -n '__kairoctl_using cancel' -l reason -x -d 'Recorded with the event'
+complete -c kairoctl -n '__kairoctl_using cancel' -l grace -x -d 'From SIGTERM to SIGKILL'
+complete -c kairoctl -n '__kairoctl_using events' -s f -l follow -d 'Print events as they come'
+complete -c kairoctl -n '__kairoctl_using events' -l topic -x -d 'Only these'
+complete -c kairoctl -n '__kairoctl_using events' -s n -l count -x -d 'Leave after so many'
+
+complete -c kairoctl -n '__kairoctl_using write close-stdin kill pause resume cancel' -a '(__kairoctl_ids)'
+complete -c kairoctl -n '__kairoctl_using attach logs wait status forget' -a '(__kairoctl_ids --all)'
+complete -c kairoctl -n '__kairoctl_using completion' -a 'bash zsh fish'

@@ -1,0 +1,117 @@
+#compdef kairoctl
+# zsh completion for kairoctl: commands, options, the values of options, and the ids of sessions.
+# Install as _kairoctl in a directory of $fpath, or: source <(kairoctl completion zsh)
+
+_kairoctl_ids() {
+  local -a where ids
+  [[ -n ${opt_args[--socket]} ]] && where=(--socket ${opt_args[--socket]})
+  ids=(${(f)"$(kairoctl $where --no-autostart ps --quiet "$@" 2>/dev/null)"})
+  compadd -a ids
+}
+_kairoctl_running() { _kairoctl_ids }
+_kairoctl_all() { _kairoctl_ids --all }
+
+_kairoctl() {
+  local context state state_descr line
+  typeset -A opt_args
+  local -a globals program commands
+  globals=(
+    '--socket[socket of the daemon]:socket:_files'
+    '--no-autostart[do not start a daemon when none answers]'
+    '--state-dir[state directory of a daemon that is started]:directory:_directories'
+    '--any-owner[talk to a daemon that runs as another user]'
+    '--correlation-id[mark what follows from this command]:id:'
+    '--table[print a table instead of JSON]'
+    '(-h --help)'{-h,--help}'[print help]'
+  )
+  program=(
+    '--id[name of the session]:id:'
+    '--cwd[working directory]:directory:_directories'
+    '*'{-e,--env}'[set a variable]:KEY=VALUE:'
+    '--clean-env[do not pass the environment]'
+    '*'{-l,--label}'[attach a label]:KEY=VALUE:'
+    '--replace[take over the id of an ended session]'
+    '--stdin[standard input]:kind:(pipe null)'
+    '--timeout[terminate it after so long]:duration:'
+    '--kill-grace[from SIGTERM to SIGKILL]:duration:'
+    '--retain[bytes that each log keeps]:size:'
+    '--when-full[what a full log does]:rule:(drop-oldest block)'
+    '--on-owner-exit[what the end of this client does to it]:rule:(keep kill)'
+    '--detach-descendants[let its descendants outlive it]'
+  )
+  commands=(
+    'spawn:start a program and leave it alone'
+    'run:run a program as if it were run here'
+    "attach:follow a session's output"
+    'logs:print what a session has written'
+    "write:write to a session's standard input"
+    "close-stdin:end a session's standard input"
+    'wait:wait until sessions have ended'
+    'status:print sessions'
+    'ps:list sessions'
+    'kill:send a signal'
+    'pause:stop sessions where they are'
+    'resume:let paused sessions go on'
+    'cancel:terminate sessions, with a reason'
+    'forget:remove ended sessions and their logs'
+    'events:print events as they happen'
+    'metrics:print the state of the machine'
+    "devices:list the machine's devices"
+    'ping:ask whether the daemon answers'
+    "info:print the daemon's version, limits and features"
+    'introspect:print every method with its schema'
+    'completion:print the completion script of a shell'
+  )
+
+  _arguments -C $globals '--version[print the version]' '1: :->command' '*:: :->rest' && return 0
+  if [[ $state == command ]]; then
+    _describe 'command' commands
+    return
+  fi
+  case $line[1] in
+    spawn)
+      _arguments -S $globals $program '--stdout[standard output]:kind:(pipe null)' \
+        '--stderr[standard error]:kind:(pipe stdout null)' '(-)1:program:_command_names -e' '*::argument:_normal' ;;
+    run)
+      _arguments -S $globals $program '--rm[forget the session at the end]' \
+        '(-t --tty)'{-t,--tty}'[give it a terminal]' '(-T --no-tty)'{-T,--no-tty}'[give it no terminal]' \
+        '(-i --interactive)'{-i,--interactive}'[accepted]' '(-)1:program:_command_names -e' '*::argument:_normal' ;;
+    attach)
+      _arguments $globals '--from[where to begin]:place:(start end)' '--stream[only one]:stream:(stdout stderr)' \
+        '--lossless[miss nothing]' '--line[take whole lines]' '--json[print chunks as JSON]' '1:session:_kairoctl_all' ;;
+    logs)
+      _arguments $globals '(-f --follow)'{-f,--follow}'[go on with what comes]' \
+        '(-t --timestamps)'{-t,--timestamps}'[begin lines with their time]' '--since[only since then]:time:' \
+        '(-n --tail)'{-n,--tail}'[only the last lines]:lines:' '--stream[only one]:stream:(stdout stderr)' \
+        '1:session:_kairoctl_all' ;;
+    write)
+      _arguments $globals '--offset[position of the first byte]:bytes:' '--close[close afterwards]' \
+        '1:session:_kairoctl_running' '2:data:' ;;
+    close-stdin) _arguments $globals '1:session:_kairoctl_running' ;;
+    wait) _arguments $globals '--timeout[give up after so long]:duration:' '*:session:_kairoctl_all' ;;
+    status | forget) _arguments $globals '*:session:_kairoctl_all' ;;
+    ps)
+      _arguments $globals '(-a --all)'{-a,--all}'[ended sessions as well]' '(-q --quiet)'{-q,--quiet}'[only ids]' \
+        '--status[only these]:status:(running exited killed)' '(-l --label)'{-l,--label}'[with this label]:KEY[=VALUE]:' \
+        '--owner[of this principal]:principal:' ;;
+    kill)
+      _arguments $globals '(-s --signal)'{-s,--signal}'[name or number]:signal:_signals -s' \
+        '--scope[whom it reaches]:scope:(group main all)' '--escalate-after[SIGKILL follows]:duration:' \
+        '*:session:_kairoctl_running' ;;
+    pause | resume) _arguments $globals '*:session:_kairoctl_running' ;;
+    cancel)
+      _arguments $globals '--reason[recorded with the event]:text:' '--grace[from SIGTERM to SIGKILL]:duration:' \
+        '*:session:_kairoctl_running' ;;
+    events)
+      _arguments $globals '(-f --follow)'{-f,--follow}'[print events as they come]' '*--topic[only these]:pattern:' \
+        '(-n --count)'{-n,--count}'[leave after so many]:events:' ;;
+    completion) _arguments $globals '1:shell:(bash zsh fish)' ;;
+    *) _arguments $globals ;;
+  esac
+}
+
+if [[ $zsh_eval_context[-1] == loadautofunc ]]; then
+  _kairoctl "$@"
+else
+  compdef _kairoctl kairoctl
+fi

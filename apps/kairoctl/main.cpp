@@ -142,7 +142,7 @@ int run(std::vector<std::string> words) {
     std::vector<std::string> reversed(words.rbegin(), words.rend());
     root.parse(std::move(reversed));
   } catch (const CLI::CallForHelp&) {
-    std::string help = app->help();
+    std::string help = app->help("kairoctl");
     if (const std::size_t place = help.find("[OPTIONS]");
         command->takes_program && place != std::string::npos)
       help.insert(place + 9, " [--] PROGRAM [ARGUMENT]...");
