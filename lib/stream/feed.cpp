@@ -442,13 +442,14 @@ Feed::Next Feed::give_block(Turn& turn, const LogState& log, std::string_view da
     }
 
     Encoding encoding = options_.encoding;
-    if (as_text && at + line.size() > text_until) {
-      text_until = at + scan_utf8(data.substr(at)).valid;
-      if (at + line.size() > text_until) {
-        const std::size_t cut = partial ? cut_code_point(line) : 0;
+    if (as_text) {
+      const auto is_text = [&] { return at + line.size() <= text_until; };
+      if (!is_text()) text_until = at + scan_utf8(data.substr(at)).valid;
+      if (partial) {
+        const std::size_t cut = cut_code_point(line);
         if (cut < line.size()) line.remove_suffix(cut);
-        if (at + line.size() > text_until) encoding = Encoding::base64;
       }
+      if (!is_text()) encoding = Encoding::base64;
     }
 
     const std::size_t body = encoding == Encoding::base64 ? base64_length(line.size()) : line.size();

@@ -41,8 +41,9 @@ std::uint64_t unix_us(SystemTime time) {
 
 }  // namespace
 
-LogReader::LogReader(int logs_dir, std::uint64_t key, unsigned stream, StreamSlot* slot)
-    : logs_dir_(logs_dir), key_(key), stream_(stream), slot_(slot) {}
+LogReader::LogReader(int logs_dir, std::uint64_t key, unsigned stream, StreamSlot* slot,
+                     const LogState& frozen)
+    : logs_dir_(logs_dir), key_(key), stream_(stream), slot_(slot), frozen_(frozen) {}
 
 LogState LogReader::state() const {
   if (!slot_) return frozen_;
@@ -60,6 +61,12 @@ void LogReader::freeze() {
   if (!slot_) return;
   frozen_ = state();
   slot_ = nullptr;
+}
+
+void LogReader::drop() {
+  frozen_.floor = frozen_.tail;
+  frozen_.flags &= ~std::uint32_t{log_has_file};
+  file_.reset();
 }
 
 Result<int> LogReader::file() {

@@ -26,13 +26,17 @@ struct LogState {
 
 class LogReader {
  public:
-  /// `slot` stays valid until freeze(). `logs_dir` outlives the reader.
-  LogReader(int logs_dir, std::uint64_t key, unsigned stream, StreamSlot* slot);
+  /// `slot` stays valid until freeze(); without one, `frozen` is the log's last state. `logs_dir` outlives
+  /// the reader.
+  LogReader(int logs_dir, std::uint64_t key, unsigned stream, StreamSlot* slot, const LogState& frozen = {});
 
   [[nodiscard]] LogState state() const;
 
   /// Copies the slot's last state and lets go of it.
   void freeze();
+
+  /// The file of a frozen log is given up: from now on all of its bytes count as gone.
+  void drop();
 
   /// Copies up to `size` bytes from `offset` into `to`. Gives the count (0 at the tail), and how many bytes
   /// before the copied ones were gone already (`offset` below the floor, also when the ring was overwritten

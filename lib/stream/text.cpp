@@ -1,5 +1,6 @@
 #include "stream/text.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstring>
@@ -29,31 +30,57 @@ std::size_t ascii_run(const char* from, std::size_t size) {
   return i;
 }
 
-/// What the second byte of a sequence may be, by its first (RFC 3629 §4); later ones are 80..BF.
-struct Lead {
-  std::uint8_t length;  ///< 0: no sequence begins so
-  Byte low, high;
+/// Where one stands within a code point (RFC 3629 §4), as shift counts into a Row.
+enum Place : unsigned {
+  border = 0,
+  bad = 6,
+  one_more = 12,
+  two_more = 18,
+  three_more = 24,
+  after_e0 = 30,  ///< A0..BF follows, or the form would be over-long.
+  after_ed = 36,  ///< 80..9F, or it would be a surrogate.
+  after_f0 = 42,  ///< 90..BF, over-long else.
+  after_f4 = 48,  ///< 80..8F, beyond U+10FFFF else.
 };
-constexpr Lead lead_of(Byte first) {
-  if (first < 0xC2) return {0, 0, 0};
-  if (first < 0xE0) return {2, 0x80, 0xBF};
-  if (first == 0xE0) return {3, 0xA0, 0xBF};
-  if (first == 0xED) return {3, 0x80, 0x9F};
-  if (first < 0xF0) return {3, 0x80, 0xBF};
-  if (first == 0xF0) return {4, 0x90, 0xBF};
-  if (first < 0xF4) return {4, 0x80, 0xBF};
-  if (first == 0xF4) return {4, 0x80, 0x8F};
-  return {0, 0, 0};
+
+/// For one byte: six bits for each Place, the Place that follows it. A step is a look-up and a shift,
+/// whatever the text.
+using Row = std::uint64_t;
+constexpr Row row_of(unsigned byte) {
+  Row row = 0;
+  const auto leads = [&](Place from, Place to) { row |= static_cast<Row>(to) << from; };
+  for (unsigned from = border; from <= after_f4; from += 6) {
+    const auto in = [byte](unsigned low, unsigned high) { return byte >= low && byte <= high; };
+    Place to = bad;
+    switch (from) {
+      case border:
+        if (in(0x00, 0x7F)) to = border;
+        if (in(0xC2, 0xDF)) to = one_more;
+        if (in(0xE1, 0xEF)) to = two_more;
+        if (byte == 0xE0) to = after_e0;
+        if (byte == 0xED) to = after_ed;
+        if (in(0xF1, 0xF3)) to = three_more;
+        if (byte == 0xF0) to = after_f0;
+        if (byte == 0xF4) to = after_f4;
+        break;
+      case one_more: to = in(0x80, 0xBF) ? border : bad; break;
+      case two_more: to = in(0x80, 0xBF) ? one_more : bad; break;
+      case three_more: to = in(0x80, 0xBF) ? two_more : bad; break;
+      case after_e0: to = in(0xA0, 0xBF) ? one_more : bad; break;
+      case after_ed: to = in(0x80, 0x9F) ? one_more : bad; break;
+      case after_f0: to = in(0x90, 0xBF) ? two_more : bad; break;
+      case after_f4: to = in(0x80, 0x8F) ? two_more : bad; break;
+      default: break;
+    }
+    leads(static_cast<Place>(from), to);
+  }
+  return row;
 }
-constexpr std::array<Lead, 256> leads = [] {
-  std::array<Lead, 256> table{};
-  for (unsigned i = 0; i < 256; ++i) table[i] = lead_of(static_cast<Byte>(i));
+constexpr std::array<Row, 256> rows = [] {
+  std::array<Row, 256> table{};
+  for (unsigned i = 0; i < 256; ++i) table[i] = row_of(i);
   return table;
 }();
-
-constexpr bool continues(Byte byte) {
-  return (byte & 0xC0) == 0x80;
-}
 
 constexpr char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -79,32 +106,36 @@ Error bad_base64(std::size_t position, const char* why) {
 }  // namespace
 
 Utf8Scan scan_utf8(std::string_view bytes) {
+  constexpr std::size_t block = 64;
   const char* const text = bytes.data();
   const std::size_t size = bytes.size();
-  std::size_t i = 0;
-  while (i < size) {
-    const Byte first = static_cast<Byte>(text[i]);
-    if (first < 0x80) {
-      i += ascii_run(text + i, size - i);
+  std::size_t valid = 0;  // always a border
+  for (;;) {
+    valid += ascii_run(text + valid, size - valid);
+    const std::size_t end = std::min(size, valid + block);
+    Row place = border;
+    for (std::size_t i = valid; i < end; ++i) place = rows[static_cast<Byte>(text[i])] >> (place & 63);
+    place &= 63;
+    if (place == border) {
+      valid = end;
+      if (end == size) return {size, false};
       continue;
     }
-    const Lead lead = leads[first];
-    if (lead.length == 0) return {i, false};
-    const std::size_t there = size - i;
-    if (there < 2) return {i, true};
-    const Byte second = static_cast<Byte>(text[i + 1]);
-    if (second < lead.low || second > lead.high) return {i, false};
-    if (lead.length > 2) {
-      if (there < 3) return {i, true};
-      if (!continues(static_cast<Byte>(text[i + 2]))) return {i, false};
-      if (lead.length > 3) {
-        if (there < 4) return {i, true};
-        if (!continues(static_cast<Byte>(text[i + 3]))) return {i, false};
-      }
+    if (place != bad) {
+      // The block's end cut a code point: on from its first byte, or no further at the end of all.
+      std::size_t first = end - 1;
+      while ((static_cast<Byte>(text[first]) & 0xC0) == 0x80) --first;
+      valid = first;
+      if (end == size) return {valid, true};
+      continue;
     }
-    i += lead.length;
+    place = border;
+    for (std::size_t i = valid;; ++i) {
+      place = rows[static_cast<Byte>(text[i])] >> (place & 63) & 63;
+      if (place == bad) return {valid, false};
+      if (place == border) valid = i + 1;
+    }
   }
-  return {size, false};
 }
 
 std::size_t write_base64(char* to, std::string_view bytes) {
