@@ -115,6 +115,18 @@ struct SpawnParams {
   }
 };
 
+/// The ProcessSession, with its id under the seed's name and the owner's subscription.
+struct SpawnResult : ProcessSession {
+  std::string process_id;
+  std::optional<std::string> subscription_id;
+  static constexpr auto fields() {
+    return std::tuple_cat(
+        ProcessSession::fields(),
+        std::tuple(field("processId", &SpawnResult::process_id, "The id again"),
+                   field("subscriptionId", &SpawnResult::subscription_id, "The owner's subscription, unless declined")));
+  }
+};
+
 struct IdParams {
   std::string id;
   static constexpr auto fields() { return std::tuple(field("id", &IdParams::id, "Session id")); }
@@ -183,6 +195,17 @@ struct CancelParams {
     return std::tuple(field("id", &S::id, "Session id"),
                       field("reason", &S::reason, "For the event kairo.process.canceled"),
                       field("graceMs", &S::grace_ms, "From SIGTERM to SIGKILL, milliseconds (killGraceMs)"));
+  }
+};
+
+struct ResizeParams {
+  std::string id;
+  std::uint16_t cols = 0;
+  std::uint16_t rows = 0;
+  static constexpr auto fields() {
+    return std::tuple(field("id", &ResizeParams::id, "Session id"),
+                      field("cols", &ResizeParams::cols, "Columns of the terminal"),
+                      field("rows", &ResizeParams::rows, "Rows of the terminal"));
   }
 };
 
