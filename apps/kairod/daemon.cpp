@@ -1,0 +1,238 @@
+#include "daemon.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <fcntl.h>
+#include <fstream>
+#include <memory>
+#include <signal.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+
+#include "base/clock.hpp"
+#include "ipc/socket_file.hpp"
+#include "keeper/keeper.hpp"
+#include "supervision.hpp"
+
+namespace kairo::daemon {
+namespace {
+
+void log_line(const std::string& line) {
+  const std::string text = to_iso8601(system_now()) + " kairod: " + line + "\n";
+  [[maybe_unused]] const ssize_t put = ::write(2, text.data(), text.size());
+}
+
+int exit_code_of(const Error& error) {
+  switch (error.code) {
+    case Code::invalid_params: return exit_usage;
+    case Code::already_exists: return exit_unavailable;
+    case Code::permission_denied: return exit_permission;
+    default: return exit_internal;
+  }
+}
+
+/// Makes the directory and those above it, the last one with mode 0700 and ours alone (SPEC 3.5).
+Result<UniqueFd> open_state_dir(const std::string& path) {
+  for (std::size_t slash = path.find('/', 1);; slash = path.find('/', slash + 1)) {
+    const std::string part = path.substr(0, slash);
+    if (::mkdir(part.c_str(), 0700) != 0 && errno != EEXIST)
+      return system_error("cannot make the directory " + part, errno);
+    if (slash == std::string::npos) break;
+  }
+  UniqueFd directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!directory) return system_error("cannot open the state directory " + path, errno);
+  struct stat status {};
+  if (::fstat(directory.get(), &status) != 0) return system_error("cannot look at " + path, errno);
+  if (status.st_uid != ::geteuid())
+    return Error(Code::permission_denied,
+                 "the state directory " + path + " belongs to user " + std::to_string(status.st_uid));
+  if ((status.st_mode & 077) != 0 && ::fchmod(directory.get(), 0700) != 0)
+    return system_error("cannot close " + path + " to others", errno);
+  return directory;
+}
+
+/// Two daemons never share a state directory.
+Result<UniqueFd> lock_state_dir(int directory, const std::string& path) {
+  UniqueFd lock(::openat(directory, "kairod.lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!lock) return system_error("cannot open " + path + "/kairod.lock", errno);
+  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0)
+    return Error(Code::already_exists, "another daemon serves the state directory " + path);
+  return lock;
+}
+
+/// Raises the limit of open files as far as it goes; gives back what it was, for the children (SPEC 4.8).
+rlimit raise_open_files() {
+  rlimit before{};
+  ::getrlimit(RLIMIT_NOFILE, &before);
+  rlimit wanted = before;
+  if (::geteuid() == 0) {
+    std::ifstream most("/proc/sys/fs/nr_open");
+    rlim_t number = 0;
+    if (most >> number) wanted.rlim_max = std::max(wanted.rlim_max, number);
+  }
+  wanted.rlim_cur = wanted.rlim_max;
+  if (::setrlimit(RLIMIT_NOFILE, &wanted) != 0) {
+    wanted = before;
+    wanted.rlim_cur = wanted.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &wanted);
+  }
+  return before;
+}
+
+class Daemon {
+ public:
+  explicit Daemon(Invocation invocation) : invocation_(std::move(invocation)), signals_(io_) {}
+
+  Result<void> start(std::optional<Background>& background);
+  void run() { io_.run(); }
+
+ private:
+  void wait_signal();
+  void reload();
+
+  Invocation invocation_;
+  boost::asio::io_context io_{1};
+  boost::asio::signal_set signals_;
+  UniqueFd state_dir_;
+  UniqueFd lock_;
+  std::optional<ipc::SocketFile> socket_file_;
+  std::unique_ptr<kernel::Kernel> kernel_;
+};
+
+Result<void> Daemon::start(std::optional<Background>& background) {
+  const std::string socket = resolve_socket(invocation_.config);
+  const std::string state_dir = resolve_state_dir(invocation_.config, socket);
+  ::signal(SIGPIPE, SIG_IGN);
+  const rlimit files = raise_open_files();
+  const mode_t mask = ::umask(022);
+  ::umask(mask);
+
+  auto activated = take_activation_socket();
+  if (!activated) return std::move(activated).error();
+  auto directory = open_state_dir(state_dir);
+  if (!directory) return std::move(directory).error();
+  state_dir_ = std::move(*directory);
+
+  kernel::KernelOptions options;
+  if (*activated) {
+    options.listener = std::move(*activated);
+  } else {
+    auto listening = ipc::SocketFile::listen(socket);
+    if (!listening) return std::move(listening).error();
+    socket_file_ = std::move(*listening);
+    options.listener = socket_file_->take_listener();
+  }
+  auto lock = lock_state_dir(state_dir_.get(), state_dir);
+  if (!lock) {
+    if (socket_file_) socket_file_->remove();
+    return std::move(lock).error();
+  }
+  lock_ = std::move(*lock);
+
+  options.socket_path = socket;
+  options.state_dir = state_dir;
+  options.keeper_command = {"/proc/self/exe", "keeper", "--nofile",
+                            std::to_string(files.rlim_cur) + ":" + std::to_string(files.rlim_max)};
+  options.umask = mask;
+  options.log = log_line;
+  options.ended_sessions = invocation_.config.ended_sessions;
+  options.ended_session_age = invocation_.config.ended_session_age;
+  options.total_log_bytes = invocation_.config.total_log_bytes;
+  options.root_reaches_all = invocation_.config.root_reaches_all;
+  auto kernel = kernel::Kernel::create(io_, std::move(options));
+  if (!kernel) {
+    if (socket_file_) socket_file_->remove();
+    return std::move(kernel).error();
+  }
+  kernel_ = std::move(*kernel);
+  kernel_->start();
+
+  for (const int number : {SIGTERM, SIGINT, SIGHUP}) signals_.add(number);
+  wait_signal();
+  if (background) {
+    auto ready = background->ready(state_dir + "/kairod.log");
+    if (!ready) return ready;
+  }
+  notify_supervisor("READY=1\nSTATUS=serving " + socket + "\nMAINPID=" + std::to_string(::getpid()));
+  log_line("serving " + socket + ", state in " + state_dir);
+  return {};
+}
+
+void Daemon::wait_signal() {
+  signals_.async_wait([this](const boost::system::error_code& error, int number) {
+    if (error) return;
+    if (number == SIGHUP) {
+      reload();
+      return wait_signal();
+    }
+    log_line("stopping (signal " + std::to_string(number) + ")");
+    notify_supervisor("STOPPING=1");
+    // A second signal while it stops is heard, too, and changes nothing.
+    wait_signal();
+    if (socket_file_) socket_file_->remove();
+    kernel_->stop(invocation_.config.on_shutdown, [this] {
+      signals_.cancel();
+      io_.stop();
+    });
+  });
+}
+
+void Daemon::reload() {
+  auto config = load_config(invocation_.config_file);
+  if (!config) return log_line("the configuration was not reloaded: " + config.error().message);
+  kernel_->configure(config->ended_sessions, config->ended_session_age, config->total_log_bytes,
+                     config->root_reaches_all);
+  invocation_.config.on_shutdown = config->on_shutdown;
+  log_line("the configuration was reloaded");
+}
+
+}  // namespace
+
+int run_daemon(Invocation invocation) {
+  std::optional<Background> background;
+  if (invocation.daemonize) background = Background::enter();
+  Daemon daemon(std::move(invocation));
+  auto started = daemon.start(background);
+  if (!started) {
+    log_line(started.error().message);
+    return exit_code_of(started.error());
+  }
+  daemon.run();
+  log_line("stopped");
+  return exit_ok;
+}
+
+int run_keeper_command(int argc, char** argv) {
+  keeper::KeeperOptions options;
+  for (int i = 2; i + 1 < argc; i += 2) {
+    const std::string flag = argv[i];
+    const std::string value = argv[i + 1];
+    if (flag == "--nofile") {
+      options.child_files_soft = std::strtoull(value.c_str(), nullptr, 10);
+      const std::size_t colon = value.find(':');
+      if (colon != std::string::npos)
+        options.child_files_hard = std::strtoull(value.c_str() + colon + 1, nullptr, 10);
+    } else if (flag == "--idle-exit") {
+      options.idle_exit_seconds = static_cast<unsigned>(std::strtoul(value.c_str(), nullptr, 10));
+    }
+  }
+  struct stat status {};
+  if (::fstat(3, &status) != 0 || !S_ISSOCK(status.st_mode) || ::fstat(4, &status) != 0 ||
+      !S_ISDIR(status.st_mode)) {
+    std::fputs(
+        "kairod keeper: is started by kairod alone, with its socket and directory as descriptors 3 and 4\n",
+        stderr);
+    return exit_usage;
+  }
+  options.listener.reset(3);
+  options.state_dir.reset(4);
+  return keeper::run_keeper(std::move(options));
+}
+
+}  // namespace kairo::daemon

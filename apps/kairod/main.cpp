@@ -1,0 +1,70 @@
+// kairod: the daemon, and (as `kairod keeper`) the keeper that it starts.
+#include <cstdio>
+#include <cstring>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+
+#include "daemon.hpp"
+
+namespace {
+
+using namespace kairo;
+
+int fail(const std::string& message, int code) {
+  std::fprintf(stderr, "kairod: %s\n", message.c_str());
+  return code;
+}
+
+int run(int argc, char** argv) {
+  CLI::App app("Kairo's daemon: serves the process kernel on a Unix domain socket", "kairod");
+  app.set_version_flag("--version", KAIRO_VERSION);
+  std::string socket, state_dir, config_file, on_shutdown, socket_mode = "0600";
+  bool check = false;
+  daemon::Invocation invocation;
+  app.add_option("--socket", socket, "Path to listen on (KAIRO_IPC_SOCKET, /tmp/kairo-kernel.sock)");
+  app.add_option("--state-dir", state_dir, "Directory of logs and locks");
+  app.add_option("--config", config_file, "Configuration file, read after those of the system and the user");
+  app.add_flag("--check-config", check, "Check the configuration and exit");
+  app.add_flag("--daemonize", invocation.daemonize, "Go to the background once it serves");
+  app.add_option("--on-shutdown", on_shutdown, "What SIGTERM does to the processes: keep (default) or stop")
+      ->check(CLI::IsMember({"keep", "stop"}));
+  app.add_option("--socket-mode", socket_mode, "Mode of the socket; only 0600 is supported yet");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    const int code = app.exit(error);
+    return code == 0 ? 0 : daemon::exit_usage;
+  }
+  if (socket_mode != "0600" && socket_mode != "600")
+    return fail("--socket-mode " + socket_mode +
+                    " is not supported by this version: the socket serves one user, mode 0600",
+                daemon::exit_usage);
+  if (!config_file.empty()) invocation.config_file = config_file;
+  auto config = daemon::load_config(invocation.config_file);
+  if (!config) return fail(config.error().message, daemon::exit_usage);
+  invocation.config = std::move(*config);
+  // Relative paths are the caller's; the daemon's cwd is going to be another.
+  const auto absolute = [](const std::string& path) {
+    if (path.empty() || path[0] == '/') return path;
+    char buffer[4096];
+    return std::string(::getcwd(buffer, sizeof buffer) ? buffer : "") + "/" + path;
+  };
+  if (!socket.empty()) invocation.config.socket = absolute(socket);
+  if (!state_dir.empty()) invocation.config.state_dir = absolute(state_dir);
+  if (!on_shutdown.empty())
+    invocation.config.on_shutdown =
+        on_shutdown == "keep" ? kernel::OnShutdown::keep : kernel::OnShutdown::stop;
+  if (check) {
+    std::puts("the configuration is good");
+    return 0;
+  }
+  return daemon::run_daemon(std::move(invocation));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc > 1 && std::strcmp(argv[1], "keeper") == 0) return kairo::daemon::run_keeper_command(argc, argv);
+  return run(argc, argv);
+}

@@ -1,0 +1,73 @@
+// The event bus: numbers every event, keeps it (journal), then hands it to those who want it. Lives on the
+// kernel's thread.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "api/envelope.hpp"
+#include "base/result.hpp"
+
+namespace kairo::event {
+
+/// An event with what the bus needs to know about it.
+struct Fact {
+  api::Event event;
+  std::string owner;       ///< Principal whose process (or message) it is about; empty: everybody may see it.
+  std::string process_id;  ///< Session it is about, or empty.
+};
+
+/// Where events are put on record before anyone hears of them. (The journal on disk and the store are written
+/// to this interface; until they come a MemoryJournal only numbers.)
+class Journal {
+ public:
+  virtual ~Journal() = default;
+  /// Gives the event its number, increasing and never used again, and keeps it.
+  virtual Result<std::uint64_t> append(const Fact& fact) = 0;
+  /// The number of the newest event, 0 before the first.
+  [[nodiscard]] virtual std::uint64_t newest() const = 0;
+};
+
+class MemoryJournal final : public Journal {
+ public:
+  Result<std::uint64_t> append(const Fact&) override { return ++newest_; }
+  [[nodiscard]] std::uint64_t newest() const override { return newest_; }
+
+ private:
+  std::uint64_t newest_ = 0;
+};
+
+class Bus {
+ public:
+  /// Called for each matching event, in order. May unsubscribe anyone, itself included.
+  using Sink = std::function<void(const Fact&)>;
+  using Token = std::uint64_t;
+
+  explicit Bus(std::unique_ptr<Journal> journal) : journal_(std::move(journal)) {}
+
+  /// Completes (id, seq, time when empty), keeps and distributes. The completed event is left in `fact`.
+  Result<void> publish(Fact& fact);
+
+  /// `pattern` must have passed check_pattern.
+  Token subscribe(std::string pattern, Sink sink);
+  void unsubscribe(Token token);
+
+  [[nodiscard]] std::uint64_t newest() const { return journal_->newest(); }
+  [[nodiscard]] std::size_t subscribers() const { return subscribers_.size(); }
+
+ private:
+  struct Subscriber {
+    std::string pattern;
+    std::shared_ptr<Sink> sink;
+  };
+  std::unique_ptr<Journal> journal_;
+  std::map<Token, Subscriber> subscribers_;
+  Token next_token_ = 1;
+  std::string id_prefix_;
+};
+
+}  // namespace kairo::event

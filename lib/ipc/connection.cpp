@@ -1,0 +1,265 @@
+#include "ipc/connection.hpp"
+
+#include <cerrno>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include <boost/asio/post.hpp>
+
+namespace kairo::ipc {
+namespace {
+
+/// Bytes of one batch; more than a socket buffer holds would only be copied into the outbox.
+constexpr std::size_t batch_bytes = 256u << 10;
+/// Below this a send is not worth it: the peer's reading will make more room.
+constexpr std::size_t worthwhile_bytes = 48u << 10;
+constexpr std::size_t descriptors_per_message = 8;
+
+}  // namespace
+
+Connection::Connection(boost::asio::io_context& io, UniqueFd socket, Peer peer, stream::Batch& batch)
+    : socket_(io), peer_(peer), batch_(batch) {
+  const int wanted = 1 << 20;
+  ::setsockopt(socket.get(), SOL_SOCKET, SO_SNDBUF, &wanted, sizeof wanted);
+  int granted = 0;
+  socklen_t size = sizeof granted;
+  ::getsockopt(socket.get(), SOL_SOCKET, SO_SNDBUF, &granted, &size);
+  send_buffer_bytes_ = static_cast<std::size_t>(granted);
+  boost::system::error_code ignored;
+  socket_.assign(boost::asio::local::stream_protocol(), socket.release(), ignored);
+}
+
+Connection::~Connection() = default;
+
+void Connection::start(std::shared_ptr<Handler> handler) {
+  handler_ = std::move(handler);
+  wait_readable();
+}
+
+void Connection::wait_readable() {
+  if (reading_ || closed_) return;
+  reading_ = true;
+  socket_.async_wait(socket_.wait_read, [self = shared_from_this()](const boost::system::error_code& error) {
+    self->reading_ = false;
+    if (self->closed_ || error) return;
+    self->read();
+  });
+}
+
+void Connection::wait_writable() {
+  if (writing_ || closed_) return;
+  writing_ = true;
+  socket_.async_wait(socket_.wait_write, [self = shared_from_this()](const boost::system::error_code& error) {
+    self->writing_ = false;
+    self->blocked_ = false;
+    if (self->closed_ || error) return;
+    self->flush();
+    if (!self->closed_ && self->outbox_bytes() < limits::outbox_bytes / 2) self->wait_readable();
+  });
+}
+
+void Connection::read() {
+  const auto room = reader_.writable();
+  iovec piece{room.data(), room.size()};
+  alignas(cmsghdr) char control[CMSG_SPACE(descriptors_per_message * sizeof(int))];
+  msghdr message{};
+  message.msg_iov = &piece;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  const ssize_t got = ::recvmsg(socket_.native_handle(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  if (got < 0) {
+    if (errno == EAGAIN || errno == EINTR) return wait_readable();
+    return finish(system_error("cannot read from the peer", errno));
+  }
+  for (cmsghdr* each = CMSG_FIRSTHDR(&message); each; each = CMSG_NXTHDR(&message, each)) {
+    if (each->cmsg_level != SOL_SOCKET || each->cmsg_type != SCM_RIGHTS) continue;
+    const std::size_t count = (each->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (std::size_t i = 0; i < count; ++i) {
+      int descriptor = -1;
+      std::memcpy(&descriptor, CMSG_DATA(each) + i * sizeof(int), sizeof descriptor);
+      UniqueFd owned(descriptor);
+      if (received_.size() < descriptors_per_message) received_.push_back({read_position_, std::move(owned)});
+    }
+  }
+  if (got == 0) {
+    flush();
+    if (reader_.pending() == 0) return finish(std::nullopt);
+    return finish(Error(Code::invalid_request, "the peer left in the middle of a frame"));
+  }
+  read_position_ += static_cast<std::uint64_t>(got);
+  reader_.commit(static_cast<std::size_t>(got));
+  if (!parse()) return;
+  flush();
+  if (closed_) return;
+  if (outbox_bytes() >= limits::outbox_bytes) return wait_writable();
+  wait_readable();
+}
+
+bool Connection::parse() {
+  const auto keep = shared_from_this();
+  dispatching_ = true;
+  std::vector<UniqueFd> descriptors;
+  while (!closed_) {
+    auto next = reader_.next();
+    if (!next) {
+      dispatching_ = false;
+      finish(std::move(next).error());
+      return false;
+    }
+    if (!next->has_value()) break;
+    // Descriptors belong to the frame among whose bytes they came.
+    const std::uint64_t frame_end = read_position_ - reader_.pending();
+    descriptors.clear();
+    while (!received_.empty() && received_.front().position < frame_end) {
+      descriptors.push_back(std::move(received_.front().descriptor));
+      received_.pop_front();
+    }
+    auto handled = handler_->on_frame(**next, descriptors);
+    if (!handled) {
+      dispatching_ = false;
+      flush();
+      finish(std::move(handled).error());
+      return false;
+    }
+  }
+  dispatching_ = false;
+  if (reader_.pending() == 0) reader_.shrink();
+  return !closed_;
+}
+
+void Connection::wrote() {
+  if (flush_posted_ || dispatching_ || closed_) return;
+  flush_posted_ = true;
+  boost::asio::post(socket_.get_executor(), [self = shared_from_this()] {
+    self->flush_posted_ = false;
+    self->flush();
+  });
+}
+
+void Connection::flush() {
+  if (closed_ || blocked_) return;
+  const bool had = outbox_bytes() > 0;
+  if (!send_outbox()) return;
+  if (had) handler_->on_drained();
+  if (closed_) return;
+  if (outbox_bytes() > 0 && !send_outbox()) return;
+  if (close_when_sent_) return finish(std::nullopt);
+  if (!writing_) send_chunks();
+}
+
+bool Connection::send_outbox() {
+  while (outbox_bytes() > 0) {
+    const ssize_t put =
+        ::send(socket_.native_handle(), outbox_.data() + sent_, outbox_bytes(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (put < 0) {
+      if (errno == EINTR) continue;
+      if (errno == EAGAIN) {
+        if (sent_ > outbox_.size() / 2) {
+          outbox_.erase(0, sent_);
+          sent_ = 0;
+        }
+        blocked_ = true;
+        wait_writable();
+        return false;
+      }
+      const int error = errno;
+      finish(error == EPIPE || error == ECONNRESET
+                 ? std::nullopt
+                 : std::optional(system_error("cannot write to the peer", error)));
+      return false;
+    }
+    sent_ += static_cast<std::size_t>(put);
+  }
+  outbox_.clear();
+  sent_ = 0;
+  if (outbox_.capacity() > limits::outbox_event_bytes) outbox_.shrink_to_fit();
+  return true;
+}
+
+std::size_t Connection::socket_room() {
+  int queued = 0;
+  if (::ioctl(socket_.native_handle(), SIOCOUTQ, &queued) != 0) return batch_bytes;
+  const auto used = static_cast<std::size_t>(queued);
+  // A quarter stays free: the socket counts its own book-keeping too.
+  const std::size_t usable = send_buffer_bytes_ - send_buffer_bytes_ / 4;
+  return used >= usable ? 0 : usable - used;
+}
+
+bool Connection::send_chunks() {
+  for (;;) {
+    const std::size_t room = std::min(socket_room(), batch_bytes);
+    batch_.clear();
+    if (room < worthwhile_bytes) {
+      // Only wait if there is something to give; an empty batch would wait for nothing.
+      wait_writable();
+      return true;
+    }
+    handler_->fill(batch_, room);
+    if (batch_.empty()) handler_->filled();
+    if (closed_ || batch_.empty()) return !closed_;
+    std::size_t first = 0, offset = 0;
+    auto pieces = batch_.pieces();
+    std::size_t left = batch_.bytes();
+    bool full = false;
+    while (left > 0 && !full) {
+      msghdr message{};
+      message.msg_iov = pieces.data() + first;
+      message.msg_iovlen = std::min<std::size_t>(pieces.size() - first, 1024);
+      const ssize_t put = ::sendmsg(socket_.native_handle(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+      if (put < 0) {
+        if (errno == EINTR) continue;
+        if (errno != EAGAIN) {
+          const int error = errno;
+          finish(error == EPIPE || error == ECONNRESET
+                     ? std::nullopt
+                     : std::optional(system_error("cannot write to the peer", error)));
+          return false;
+        }
+        full = true;
+        break;
+      }
+      left -= static_cast<std::size_t>(put);
+      offset = static_cast<std::size_t>(put);
+      while (first < pieces.size() && offset >= pieces[first].iov_len) offset -= pieces[first++].iov_len;
+      if (first < pieces.size()) {
+        pieces[first].iov_base = static_cast<char*>(pieces[first].iov_base) + offset;
+        pieces[first].iov_len -= offset;
+      }
+    }
+    for (; first < pieces.size() && left > 0; ++first)
+      outbox_.append(static_cast<const char*>(pieces[first].iov_base), pieces[first].iov_len);
+    handler_->filled();
+    if (closed_) return false;
+    if (full) {
+      blocked_ = true;
+      wait_writable();
+      return true;
+    }
+  }
+}
+
+void Connection::close() {
+  if (closed_) return;
+  finish(std::nullopt);
+}
+
+void Connection::close_when_sent() {
+  close_when_sent_ = true;
+  wrote();
+}
+
+void Connection::finish(std::optional<Error> why) {
+  if (closed_) return;
+  closed_ = true;
+  boost::system::error_code ignored;
+  socket_.close(ignored);
+  received_.clear();
+  boost::asio::post(socket_.get_executor(), [self = shared_from_this(), why = std::move(why)] {
+    const auto handler = std::move(self->handler_);
+    if (handler) handler->on_closed(why ? &*why : nullptr);
+  });
+}
+
+}  // namespace kairo::ipc

@@ -1,0 +1,67 @@
+// One request on its way through a handler, and the promise to answer it exactly once.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "api/envelope.hpp"
+#include "base/result.hpp"
+#include "base/unique_fd.hpp"
+#include "kernel/client.hpp"
+
+namespace kairo::kernel {
+
+/// The part of a call that outlives its handler: who is to be answered, under which id.
+class Answerer {
+ public:
+  Answerer(std::weak_ptr<Client> client, api::RequestId id)
+      : client_(std::move(client)), id_(std::move(id)) {}
+
+  template <class T>
+  void answer(const T& result) {
+    if (const auto client = take()) {
+      api::append_response(client->connection().outbox(), id_, result);
+      client->answered();
+    }
+  }
+  void fail(const Error& error) {
+    if (const auto client = take()) {
+      api::append_error(client->connection().outbox(), id_, error);
+      client->answered();
+    }
+  }
+
+ private:
+  std::shared_ptr<Client> take() {
+    auto client = client_.lock();
+    client_.reset();
+    return client && client->open() ? client : nullptr;
+  }
+  std::weak_ptr<Client> client_;
+  api::RequestId id_;
+};
+
+/// Answers one call with a Result<R>; a copy may be kept until then.
+template <class R>
+class Reply {
+ public:
+  explicit Reply(std::shared_ptr<Answerer> to) : to_(std::move(to)) {}
+  explicit Reply(Answerer to) : to_(std::make_shared<Answerer>(std::move(to))) {}
+  void operator()(const R& result) const { to_->answer(result); }
+  void operator()(const Error& error) const { to_->fail(error); }
+
+ private:
+  std::shared_ptr<Answerer> to_;
+};
+
+/// What a handler knows about its request beside the params.
+struct Call {
+  std::shared_ptr<Client> client;
+  std::string_view correlation_id;  ///< Valid during the handler only.
+  std::string_view causation_id;
+  std::vector<UniqueFd>& descriptors;
+};
+
+}  // namespace kairo::kernel

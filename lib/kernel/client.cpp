@@ -1,0 +1,271 @@
+#include "kernel/client.hpp"
+
+#include <algorithm>
+
+#include "kernel/handlers.hpp"
+#include "kernel/kernel.hpp"
+#include "wire/payload.hpp"
+
+namespace kairo::kernel {
+namespace {
+
+/// One turn of one subscription, so that many share a connection fairly.
+constexpr std::size_t turn_bytes = 256u << 10;
+
+wire::PayloadDecoder& decoder() {
+  static wire::PayloadDecoder instance;  // one thread, one payload at a time
+  return instance;
+}
+
+}  // namespace
+
+Client::Client(Kernel& kernel, std::shared_ptr<ipc::Connection> connection, std::uint64_t number)
+    : kernel_(kernel),
+      connection_(std::move(connection)),
+      number_(number),
+      principal_(access::Principal::user(connection_->peer().uid)) {}
+
+Client::~Client() = default;
+
+// --- requests ----------------------------------------------------------------------------------------
+
+Result<void> Client::on_frame(const wire::Frame& frame, std::vector<UniqueFd>& descriptors) {
+  if (frame.type != wire::FrameType::request && frame.type != wire::FrameType::event)
+    return Error(Code::invalid_request, "a client sends REQUEST and EVENT frames, not type " +
+                                            std::to_string(static_cast<int>(frame.type)));
+  auto payload = decoder().decode(frame.payload);
+  if (!payload) return std::move(payload).error();
+  if (frame.type == wire::FrameType::event) {
+    auto taken = take_client_event(kernel_, shared_from_this(), *payload);
+    if (!taken)
+      kernel_.log("an EVENT of " + ipc::describe(connection_->peer()) +
+                  " was ignored: " + taken.error().message);
+    return {};
+  }
+
+  std::optional<api::RequestId> id;
+  auto request = api::read_request(*payload, id);
+  if (!request) {
+    if (!id) return std::move(request).error();
+    begin_request();
+    Answerer(weak_from_this(), std::move(*id)).fail(request.error());
+    return {};
+  }
+  Answerer answerer(weak_from_this(), std::move(request->id));
+  if (!begin_request()) {
+    answerer.fail(Error(Code::limit_exceeded, "more than " + std::to_string(limits::pending_requests) +
+                                                  " requests of this connection are unanswered"));
+    return {};
+  }
+  const Method* method = kernel_.methods().find(request->method);
+  if (!method) {
+    std::string message = "there is no method \"" + std::string(request->method.substr(0, 64)) + "\"";
+    const std::string_view near = kernel_.methods().nearest(request->method);
+    if (!near.empty()) message += "; did you mean \"" + std::string(near) + "\"?";
+    answerer.fail(Error(Code::unknown_method, std::move(message)));
+    return {};
+  }
+  Call call{shared_from_this(), request->correlation_id, request->causation_id, descriptors};
+  method->call(kernel_, call, request->params, std::move(answerer));
+  return {};
+}
+
+bool Client::begin_request() {
+  return ++unanswered_ <= limits::pending_requests;
+}
+
+void Client::answered() {
+  --unanswered_;
+  connection_->wrote();
+}
+
+// --- events ------------------------------------------------------------------------------------------
+
+void Client::send_event(const api::Event& event) {
+  if (!open()) return;
+  if (connection_->outbox_bytes() > limits::outbox_event_bytes) {
+    const std::uint64_t seq = event.seq.value_or(0);
+    if (missed_.count++ == 0) missed_.first = seq;
+    missed_.last = seq;
+    return;
+  }
+  api::append_event(connection_->outbox(), event);
+  connection_->wrote();
+}
+
+void Client::on_drained() {
+  if (missed_.count == 0) return;
+  api::Event lagged;
+  lagged.type = "kairo.event.lagged";
+  lagged.time = to_iso8601(system_now());
+  lagged.source = "kernel";
+  reflect::Sink sink(lagged.data.msgpack);
+  reflect::Packer to(sink);
+  to.pack_map(3);
+  reflect::encode(to, "fromSeq");
+  reflect::encode(to, missed_.first);
+  reflect::encode(to, "toSeq");
+  reflect::encode(to, missed_.last);
+  reflect::encode(to, "count");
+  reflect::encode(to, missed_.count);
+  missed_ = {};
+  api::append_event(connection_->outbox(), lagged);
+}
+
+std::string Client::subscribe_events(const std::string& pattern) {
+  const std::string id = "ev-" + std::to_string(number_) + "-" + std::to_string(next_subscription_++);
+  const std::weak_ptr<Client> weak = weak_from_this();
+  event_tokens_[id] = kernel_.bus().subscribe(pattern, [weak, id](const event::Fact& fact) {
+    const auto client = weak.lock();
+    if (!client || !client->kernel_.may_see(client->principal_, fact)) return;
+    api::Event event = fact.event;
+    event.subscription_id = id;
+    client->send_event(event);
+  });
+  return id;
+}
+
+bool Client::unsubscribe_events(const std::string& id) {
+  const auto it = event_tokens_.find(id);
+  if (it == event_tokens_.end()) return false;
+  kernel_.bus().unsubscribe(it->second);
+  event_tokens_.erase(it);
+  return true;
+}
+
+// --- output ------------------------------------------------------------------------------------------
+
+OutputSubscription& Client::subscribe(session::Session& session, OutputSubscription::Options options) {
+  std::string id = "out-" + std::to_string(number_) + "-" + std::to_string(next_subscription_++);
+  auto made = std::make_unique<OutputSubscription>(*this, session, kernel_.logs_dir(), id, options);
+  OutputSubscription& subscription = *made;
+  outputs_.emplace(std::move(id), std::move(made));
+  kernel_.add_reader(subscription);
+  ready(subscription);
+  return subscription;
+}
+
+OutputSubscription* Client::find_output(const std::string& id) {
+  const auto it = outputs_.find(id);
+  return it == outputs_.end() ? nullptr : it->second.get();
+}
+
+bool Client::issued(const std::string& id) const {
+  const std::string prefix = "out-" + std::to_string(number_) + "-";
+  if (!id.starts_with(prefix) || id.size() > prefix.size() + 19) return false;
+  std::uint64_t serial = 0;
+  for (const char c : id.substr(prefix.size())) {
+    if (c < '0' || c > '9') return false;
+    serial = serial * 10 + static_cast<std::uint64_t>(c - '0');
+  }
+  return serial > 0 && serial < next_subscription_;
+}
+
+void Client::unsubscribe(const std::string& id) {
+  const auto it = outputs_.find(id);
+  if (it == outputs_.end()) return;
+  OutputSubscription* subscription = it->second.get();
+  std::erase(ready_, subscription);
+  std::erase(in_batch_, subscription);
+  kernel_.timers().cancel(subscription->timer);
+  kernel_.remove_reader(*subscription);
+  outputs_.erase(it);
+}
+
+void Client::ready(OutputSubscription& subscription) {
+  if (subscription.queued || !open()) return;
+  subscription.queued = true;
+  ready_.push_back(&subscription);
+  connection_->wrote();
+}
+
+void Client::fill(stream::Batch& batch, std::size_t bytes) {
+  const SteadyTime now = SteadyClock::now();
+  while (!ready_.empty() && batch.bytes() < bytes) {
+    OutputSubscription& subscription = *ready_.front();
+    ready_.pop_front();
+    subscription.queued = false;
+    if (!give(subscription, batch, std::min(bytes, batch.bytes() + turn_bytes), now)) break;
+  }
+}
+
+bool Client::give(OutputSubscription& subscription, stream::Batch& batch, std::size_t bytes, SteadyTime now) {
+  const std::size_t before = batch.bytes();
+  auto given = subscription.give(batch, bytes, now);
+  in_batch_.push_back(&subscription);
+  for (unsigned stream = 0; stream < 2; ++stream)
+    if (given.throttled[stream])
+      kernel_.emit(subscription.session(), "kairo.process.output.throttled",
+                   {{"stream", std::string(stream == 0 ? "stdout" : "stderr")},
+                    {"subscriptionId", subscription.id()},
+                    {"offset", given.throttled[stream]->offset},
+                    {"dropped", given.throttled[stream]->dropped}});
+  if (given.failed) {
+    kernel_.log("subscription " + subscription.id() + " to " + subscription.session().id() +
+                " cannot go on: " + given.failed->message);
+    doomed_.push_back(subscription.id());
+    return true;
+  }
+  if (given.more) {
+    ready(subscription);
+    return batch.bytes() > before;
+  }
+  if (given.again_at) {
+    kernel_.timers().cancel(subscription.timer);
+    const std::weak_ptr<Client> weak = weak_from_this();
+    subscription.timer = kernel_.timers().at(*given.again_at, [weak, id = subscription.id()] {
+      const auto client = weak.lock();
+      OutputSubscription* again = client ? client->find_output(id) : nullptr;
+      if (!again) return;
+      again->timer = 0;
+      client->ready(*again);
+    });
+  }
+  if (!subscription.finished() && !kernel_.arm(subscription)) ready(subscription);
+  return true;
+}
+
+void Client::filled() {
+  // Pins move and finished subscriptions go only now that the batch no longer refers to their logs.
+  const auto given = std::move(in_batch_);
+  in_batch_.clear();
+  for (OutputSubscription* subscription : given) {
+    session::Session& session = subscription->session();
+    for (unsigned stream = 0; stream < 2; ++stream)
+      if (const auto* feed = subscription->feed(stream)) kernel_.note_read(session, stream, feed->position());
+    if (subscription->finished()) doomed_.push_back(subscription->id());
+    kernel_.update_pins(session);
+  }
+  const auto doomed = std::move(doomed_);
+  doomed_.clear();
+  for (const std::string& id : doomed) unsubscribe(id);
+}
+
+void Client::give_last(OutputSubscription& subscription) {
+  // A reader that keeps up gets what is left before the event; one that does not must not hold it back.
+  if (!open() || connection_->outbox_bytes() > last_output_bytes) return;
+  stream::Batch& batch = kernel_.batch();
+  batch.clear();
+  if (subscription.queued) {
+    std::erase(ready_, &subscription);
+    subscription.queued = false;
+  }
+  give(subscription, batch, last_output_bytes, SteadyClock::now());
+  for (const iovec& piece : batch.pieces())
+    connection_->outbox().append(static_cast<const char*>(piece.iov_base), piece.iov_len);
+  batch.clear();
+  filled();
+  connection_->wrote();
+}
+
+void Client::on_closed(const Error* why) {
+  if (why)
+    kernel_.log("closed the connection of " + ipc::describe(connection_->peer()) + ": " + why->message);
+  const auto keep = shared_from_this();
+  ready_.clear();
+  while (!outputs_.empty()) unsubscribe(std::string(outputs_.begin()->first));
+  while (!event_tokens_.empty()) unsubscribe_events(std::string(event_tokens_.begin()->first));
+  kernel_.client_closed(*this);
+}
+
+}  // namespace kairo::kernel

@@ -1,0 +1,92 @@
+// What the kernel knows of one connection: who it acts as, what it is subscribed to, which subscriptions have
+// something to give.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "access/principal.hpp"
+#include "event/bus.hpp"
+#include "ipc/connection.hpp"
+#include "kernel/subscription.hpp"
+
+namespace kairo::kernel {
+
+class Kernel;
+
+class Client final : public ipc::Handler, public std::enable_shared_from_this<Client> {
+ public:
+  Client(Kernel& kernel, std::shared_ptr<ipc::Connection> connection, std::uint64_t number);
+  ~Client() override;
+
+  ipc::Connection& connection() { return *connection_; }
+  [[nodiscard]] bool open() const { return !connection_->closed(); }
+  [[nodiscard]] std::uint64_t number() const { return number_; }
+  [[nodiscard]] const access::Principal& principal() const { return principal_; }
+  void set_principal(access::Principal principal) { principal_ = std::move(principal); }
+
+  // --- answers and events
+  /// A request was taken; false when too many are unanswered.
+  bool begin_request();
+  void answered();
+  /// Sends an event, or counts it as missed when the peer does not read.
+  void send_event(const api::Event& event);
+
+  // --- output
+  OutputSubscription& subscribe(session::Session& session, OutputSubscription::Options options);
+  OutputSubscription* find_output(const std::string& id);
+  void unsubscribe(const std::string& id);
+  /// Whether `id` is a name that this connection's output subscriptions have or had.
+  [[nodiscard]] bool issued(const std::string& id) const;
+  [[nodiscard]] std::size_t output_subscriptions() const { return outputs_.size(); }
+  /// The subscription may have something to give: it gets its turn at the next flush.
+  void ready(OutputSubscription& subscription);
+  /// Puts what the subscription has left into the outbox, before an event that must not overtake it; not when
+  /// this peer lags behind.
+  void give_last(OutputSubscription& subscription);
+
+  // --- events
+  std::string subscribe_events(const std::string& pattern);
+  bool unsubscribe_events(const std::string& id);
+  [[nodiscard]] std::size_t event_subscriptions() const { return event_tokens_.size(); }
+
+  /// Sessions to be killed with this connection (onOwnerExit "kill"), by key.
+  std::unordered_set<std::uint64_t> kill_with;
+
+  Result<void> on_frame(const wire::Frame& frame, std::vector<UniqueFd>& descriptors) override;
+  void fill(stream::Batch& batch, std::size_t bytes) override;
+  void filled() override;
+  void on_drained() override;
+  void on_closed(const Error* why) override;
+
+ private:
+  /// False when the batch took nothing although there was something: it is full.
+  bool give(OutputSubscription& subscription, stream::Batch& batch, std::size_t bytes, SteadyTime now);
+
+  /// Output that give_last may copy.
+  static constexpr std::size_t last_output_bytes = 64u << 10;
+
+  Kernel& kernel_;
+  std::shared_ptr<ipc::Connection> connection_;
+  std::uint64_t number_;
+  access::Principal principal_;
+  std::size_t unanswered_ = 0;
+  std::uint64_t next_subscription_ = 1;
+  std::unordered_map<std::string, std::unique_ptr<OutputSubscription>> outputs_;
+  std::deque<OutputSubscription*> ready_;
+  std::vector<OutputSubscription*> in_batch_;
+  std::vector<std::string> doomed_;  ///< Subscriptions that end once the batch is handed over.
+  std::unordered_map<std::string, event::Bus::Token> event_tokens_;
+  struct Missed {
+    std::uint64_t first = 0;
+    std::uint64_t last = 0;
+    std::uint64_t count = 0;
+  } missed_;
+};
+
+}  // namespace kairo::kernel

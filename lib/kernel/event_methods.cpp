@@ -1,0 +1,137 @@
+// event.* and the EVENT frames that clients send.
+#include "event/topic.hpp"
+#include "kernel/handlers.hpp"
+#include "reflect/decode.hpp"
+#include "wire/payload.hpp"
+
+namespace kairo::kernel {
+namespace {
+
+struct CancelData {
+  std::string target_correlation_id;
+  std::optional<std::string> reason;
+  static constexpr auto fields() {
+    return std::tuple(reflect::field("targetCorrelationId", &CancelData::target_correlation_id, ""),
+                      reflect::field("reason", &CancelData::reason, ""));
+  }
+};
+
+struct ProgressData {
+  std::string process_id;
+  static constexpr auto fields() {
+    return std::tuple(reflect::field("processId", &ProgressData::process_id, ""));
+  }
+};
+
+template <class T>
+Result<T> read_data(const reflect::Any& data, reflect::Unknown unknown) {
+  wire::PayloadDecoder decoder;
+  auto object = decoder.decode(data.msgpack, wire::Shape::any);
+  if (!object)
+    return Error(Code::invalid_params, "params.data must be a map").with("path", std::string("params.data"));
+  return reflect::from_object<T>(*object, "params.data", unknown);
+}
+
+/// Cancels all that the sender may act on under a correlation id.
+Result<void> cancel_correlated(Kernel& kernel, const Client& client, const api::PublishParams& params) {
+  auto data = read_data<CancelData>(params.data, reflect::Unknown::refuse);
+  if (!data) return std::move(data).error();
+  if (data->target_correlation_id.empty())
+    return Error(Code::invalid_params, "params.data.targetCorrelationId must not be empty")
+        .with("path", std::string("params.data.targetCorrelationId"));
+  std::vector<session::Session*> targets;
+  kernel.sessions().for_each(0, [&](session::Session& each) {
+    if (each.record().correlation_id == data->target_correlation_id && each.running() &&
+        kernel.may_act(client.principal(), each.record().owner))
+      targets.push_back(&each);
+    return true;
+  });
+  for (session::Session* each : targets)
+    kernel.cancel(*each, client.principal().name(), data->reason,
+                  std::chrono::milliseconds(each->record().kill_grace_ms), params.correlation_id.value_or(""),
+                  params.causation_id.value_or(""));
+  return {};
+}
+
+Result<event::Fact> publish(Kernel& kernel, const Client& client, api::PublishParams params) {
+  auto type = event::check_type(params.type);
+  if (!type) return std::move(type).error().with("path", std::string("params.type"));
+  event::Fact fact;
+  fact.owner = client.principal().name();
+  const bool cancel = params.type == "kairo.cancel";
+  if (params.type == "kairo" || params.type.starts_with("kairo.")) {
+    const bool intent = params.type.starts_with("kairo.intent.");
+    const bool progress = params.type == "kairo.process.progress";
+    if (!intent && !progress && !cancel)
+      return Error(Code::permission_denied,
+                   "\"" + params.type +
+                       "\" is the kernel's to say: publish outside of kairo., or kairo.intent.*, "
+                       "kairo.cancel, kairo.process.progress");
+    if (progress) {
+      auto data = read_data<ProgressData>(params.data, reflect::Unknown::ignore);
+      if (!data) return std::move(data).error();
+      auto session = kernel.reach(client, data->process_id);
+      if (!session) return std::move(session).error();
+      fact.owner = (*session)->record().owner;
+      fact.process_id = data->process_id;
+    }
+  }
+  fact.event.type = params.type;
+  fact.event.data = params.data;
+  fact.event.source = client.principal().name();
+  fact.event.correlation_id = params.correlation_id;
+  fact.event.causation_id = params.causation_id;
+  auto published = kernel.bus().publish(fact);
+  if (!published) return std::move(published).error();
+  if (cancel) {
+    auto canceled = cancel_correlated(kernel, client, params);
+    if (!canceled) return std::move(canceled).error();
+  }
+  return fact;
+}
+
+}  // namespace
+
+void event_subscribe(Kernel& kernel, Call& call, api::EventSubscribeParams params,
+                     Reply<api::EventSubscribeResult> reply) {
+  auto checked = event::check_pattern(params.topic);
+  if (!checked) return reply(std::move(checked).error().with("path", std::string("params.topic")));
+  if (params.since_seq)
+    return reply(Error(Code::unsupported,
+                       "params.sinceSeq: events are not stored by this version, so none can be replayed")
+                     .with("path", std::string("params.sinceSeq")));
+  if (call.client->event_subscriptions() >= limits::event_subscriptions)
+    return reply(Error(Code::limit_exceeded, "this connection is subscribed to " +
+                                                 std::to_string(limits::event_subscriptions) +
+                                                 " topics already"));
+  reply(api::EventSubscribeResult{call.client->subscribe_events(params.topic), kernel.bus().newest()});
+}
+
+void event_unsubscribe(Kernel&, Call& call, api::SubscriptionParams params, Reply<api::Done> reply) {
+  if (!call.client->unsubscribe_events(params.subscription_id))
+    return reply(Error(Code::not_found, "this connection has no event subscription \"" +
+                                            params.subscription_id.substr(0, 64) + "\""));
+  reply(api::Done{});
+}
+
+void event_publish(Kernel& kernel, Call& call, api::PublishParams params, Reply<api::PublishResult> reply) {
+  if (!params.correlation_id && !call.correlation_id.empty())
+    params.correlation_id = std::string(call.correlation_id);
+  if (!params.causation_id && !call.causation_id.empty())
+    params.causation_id = std::string(call.causation_id);
+  auto fact = publish(kernel, *call.client, std::move(params));
+  if (!fact) return reply(fact.error());
+  reply(api::PublishResult{fact->event.id, *fact->event.seq});
+}
+
+Result<void> take_client_event(Kernel& kernel, const std::shared_ptr<Client>& client,
+                               const msgpack::object& payload) {
+  auto event = reflect::from_object<api::Event>(payload, "event", reflect::Unknown::ignore);
+  if (!event) return std::move(event).error();
+  api::PublishParams params{event->type, event->data, event->correlation_id, event->causation_id};
+  auto fact = publish(kernel, *client, std::move(params));
+  if (!fact) return std::move(fact).error();
+  return {};
+}
+
+}  // namespace kairo::kernel

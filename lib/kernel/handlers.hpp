@@ -1,0 +1,49 @@
+// Every handler, by domain. Each answers its Reply exactly once, now or later.
+#pragma once
+
+#include "api/methods.hpp"
+#include "api/system.hpp"
+#include "kernel/kernel.hpp"
+
+namespace kairo::kernel {
+
+// kernel_methods.cpp
+void ping(Kernel&, Call&, api::NoParams, Reply<api::PingResult>);
+void info(Kernel&, Call&, api::NoParams, Reply<api::InfoResult>);
+void introspect(Kernel&, Call&, api::NoParams, Reply<api::IntrospectResult>);
+void identify(Kernel&, Call&, api::IdentifyParams, Reply<api::IdentifyResult>);
+
+// spawn_method.cpp
+void spawn(Kernel&, Call&, api::SpawnParams, Reply<api::SpawnResult>);
+
+// process_methods.cpp
+void status(Kernel&, Call&, api::IdParams, Reply<api::ProcessSession>);
+void list(Kernel&, Call&, api::ListParams, Reply<api::ListResult>);
+void wait(Kernel&, Call&, api::WaitParams, Reply<api::ProcessSession>);
+void kill(Kernel&, Call&, api::KillParams, Reply<api::ProcessSession>);
+void pause(Kernel&, Call&, api::IdParams, Reply<api::ProcessSession>);
+void resume(Kernel&, Call&, api::IdParams, Reply<api::ProcessSession>);
+void cancel(Kernel&, Call&, api::CancelParams, Reply<api::ProcessSession>);
+void forget(Kernel&, Call&, api::IdParams, Reply<api::Done>);
+void resize(Kernel&, Call&, api::ResizeParams, Reply<api::Done>);
+void stdin_write(Kernel&, Call&, api::StdinWriteParams, Reply<api::StdinWriteResult>);
+void stdin_close(Kernel&, Call&, api::IdParams, Reply<api::Done>);
+
+// output_methods.cpp
+void attach(Kernel&, Call&, api::AttachParams, Reply<api::SubscriptionResult>);
+void detach(Kernel&, Call&, api::SubscriptionParams, Reply<api::Done>);
+void credit(Kernel&, Call&, api::CreditParams, Reply<api::Done>);
+void read(Kernel&, Call&, api::ReadParams, Reply<api::ReadResult>);
+
+// event_methods.cpp
+void event_subscribe(Kernel&, Call&, api::EventSubscribeParams, Reply<api::EventSubscribeResult>);
+void event_unsubscribe(Kernel&, Call&, api::SubscriptionParams, Reply<api::Done>);
+void event_publish(Kernel&, Call&, api::PublishParams, Reply<api::PublishResult>);
+/// An EVENT frame that a client sent (SPEC 7.4): kairo.cancel, or as event.publish; nothing is answered.
+Result<void> take_client_event(Kernel&, const std::shared_ptr<Client>&, const msgpack::object& payload);
+
+// system_methods.cpp
+void get_metrics(Kernel&, Call&, api::NoParams, Reply<api::SystemMetrics>);
+void device_list(Kernel&, Call&, api::DeviceListParams, Reply<api::DeviceListResult>);
+
+}  // namespace kairo::kernel

@@ -1,0 +1,643 @@
+#include "kernel/kernel.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include <boost/asio/post.hpp>
+
+#include "base/ids.hpp"
+#include "base/signals.hpp"
+#include "reflect/decode.hpp"
+#include "wire/payload.hpp"
+
+namespace kairo::kernel {
+namespace {
+
+/// What the batch of one sendmsg may hold, with room for frame heads.
+constexpr std::size_t batch_arena_bytes = 1u << 20;
+/// A keeper that was held by a pin is told to go on when so much is free: one wake-up moves megabytes.
+constexpr std::uint64_t resume_bytes = 4u << 20;
+constexpr std::chrono::seconds expiry_interval{60};
+/// A year: longer waits would overflow a time point.
+constexpr std::uint64_t longest_timer_ms = 365ull * 24 * 3600 * 1000;
+
+}  // namespace
+
+Kernel::Kernel(boost::asio::io_context& io, KernelOptions options)
+    : io_(io),
+      options_(std::move(options)),
+      instance_id_(random_id(16)),
+      started_at_(system_now()),
+      registry_(limits::live_sessions),
+      bus_(std::make_unique<event::MemoryJournal>()),
+      timers_(io),
+      batch_(batch_arena_bytes) {}
+
+Kernel::~Kernel() {
+  worker_.join();
+  if (link_) link_->stop();
+}
+
+Result<std::unique_ptr<Kernel>> Kernel::create(boost::asio::io_context& io, KernelOptions options) {
+  std::unique_ptr<Kernel> kernel(new Kernel(io, std::move(options)));
+  const std::string logs = kernel->options_.state_dir + "/logs";
+  if (::mkdir(logs.c_str(), 0700) != 0 && errno != EEXIST) return system_error("cannot make " + logs, errno);
+  kernel->logs_dir_.reset(::open(logs.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+  if (!kernel->logs_dir_) return system_error("cannot open " + logs, errno);
+  keeper::LinkOptions link;
+  link.state_dir = kernel->options_.state_dir;
+  link.instance_id = kernel->instance_id_;
+  link.start_command = kernel->options_.keeper_command;
+  auto connected = keeper::Link::connect(io, link);
+  if (!connected) return std::move(connected).error();
+  kernel->link_ = std::move(*connected);
+  return kernel;
+}
+
+void Kernel::start() {
+  link_->start(*this);
+  adopt(link_->take_held());
+  sweep_logs();
+  listener_ = std::make_unique<ipc::Listener>(
+      io_, std::move(options_.listener),
+      [this](UniqueFd socket, ipc::Peer peer) { accept(std::move(socket), peer); },
+      [this](const Error& error) { log(error.message + "; trying again"); });
+  listener_->start();
+  emit_kernel("kairo.kernel.started",
+              {{"version", std::string(KAIRO_VERSION)}, {"instanceId", instance_id_}});
+}
+
+void Kernel::configure(std::size_t ended_sessions, std::chrono::hours ended_session_age,
+                       std::uint64_t total_log_bytes, bool root_reaches_all) {
+  options_.ended_sessions = ended_sessions;
+  options_.ended_session_age = ended_session_age;
+  options_.total_log_bytes = total_log_bytes;
+  options_.root_reaches_all = root_reaches_all;
+  expire();
+}
+
+void Kernel::accept(UniqueFd socket, ipc::Peer peer) {
+  if (clients_.size() >= limits::connections) {
+    log("refused a connection of " + ipc::describe(peer) + ": " + std::to_string(clients_.size()) +
+        " are served");
+    return;
+  }
+  if (peer.uid != ::geteuid() && peer.uid != 0) {
+    log("refused a connection of " + ipc::describe(peer) + ": another user's");
+    return;
+  }
+  auto connection = std::make_shared<ipc::Connection>(io_, std::move(socket), peer, batch_);
+  auto client = std::make_shared<Client>(*this, connection, next_client_++);
+  clients_.emplace(client.get(), client);
+  connection->start(client);
+}
+
+bool Kernel::may_act(const access::Principal& who, std::string_view owner) const {
+  if (who.may_act_on(owner)) return true;
+  return options_.root_reaches_all && who.name() == "user:0";
+}
+
+Result<session::Session*> Kernel::reach(const Client& client, const std::string& id) const {
+  session::Session* session = registry_.find(id);
+  if (!session)
+    return Error(Code::not_found, "there is no session \"" + id.substr(0, 128) + "\"")
+        .with("id", id.substr(0, 128));
+  if (!may_act(client.principal(), session->record().owner))
+    return Error(Code::permission_denied, client.principal().name() + " may not act on session \"" + id +
+                                              "\", which belongs to " + session->record().owner)
+        .with("id", id);
+  return session;
+}
+
+// --- sessions ------------------------------------------------------------------------------------------
+
+void Kernel::adopt(std::vector<keeper::Link::Held> held) {
+  std::sort(held.begin(), held.end(),
+            [](const auto& a, const auto& b) { return a.session.key < b.session.key; });
+  for (keeper::Link::Held& each : held) {
+    const keeper::HeldSession& found = each.session;
+    wire::PayloadDecoder decoder;
+    auto object = decoder.decode(found.record.data);
+    auto record = object ? reflect::from_object<session::Record>(*object, "record", reflect::Unknown::ignore)
+                         : Result<session::Record>(object.error());
+    if (!record || !is_valid_session_id(record->id) || registry_.find(record->id) ||
+        found.slot >= link_->table().slots()) {
+      log("the keeper holds process " + std::to_string(found.pid) +
+          " with a record that cannot be read; it is ended");
+      link_->signal(found.key, SIGKILL, keeper::SignalScope::all, [](int) {});
+      link_->release(found.key);
+      continue;
+    }
+    auto made = std::make_unique<session::Session>(std::move(*record), found.key, found.slot,
+                                                   &link_->table().slot(found.slot));
+    session::Session& session = registry_.adopt(std::move(made));
+    session.launched(found.pid, SystemTime(std::chrono::microseconds(found.started_us)));
+    if (each.stdin_ring) {
+      auto adopted = session.make_standard_input().adopt_ring(std::move(each.stdin_ring));
+      if (!adopted) log("session " + session.id() + ": " + adopted.error().message);
+    }
+    began(session, nullptr, {});
+    if (found.wait_status) on_exited({found.key, *found.wait_status, found.exited_us});
+  }
+}
+
+void Kernel::began(session::Session& session, const std::shared_ptr<Client>& owner,
+                   const std::string& subscription_id) {
+  if (owner || session.record().deadline_us != 0) {
+    Attention& attention = attention_[session.key()];
+    attention.owner = owner;
+    attention.owner_subscription = subscription_id;
+  }
+  if (session.record().deadline_us != 0) {
+    const auto deadline = SystemTime(std::chrono::microseconds(session.record().deadline_us));
+    const auto left = std::max(std::chrono::duration_cast<std::chrono::milliseconds>(deadline - system_now()),
+                               std::chrono::milliseconds(0));
+    attention_[session.key()].deadline = timers_.after(left, [this, key = session.key()] {
+      session::Session* late = registry_.find_key(key);
+      if (!late || !late->running()) return;
+      attention_[key].deadline = 0;
+      terminate(*late, api::EndReason::timeout, {}, std::chrono::milliseconds(late->record().kill_grace_ms));
+    });
+  }
+}
+
+void Kernel::terminate(session::Session& session, api::EndReason reason, const std::string& by,
+                       std::chrono::milliseconds grace) {
+  if (!session.running()) return;
+  session.request_end(reason, by);
+  link_->signal(session.key(), SIGTERM, keeper::SignalScope::group, [](int) {});
+  kill_after(session, grace);
+}
+
+void Kernel::kill_after(session::Session& session, std::chrono::milliseconds grace) {
+  Attention& attention = attention_[session.key()];
+  timers_.cancel(attention.kill);
+  attention.kill = timers_.after(grace, [this, key = session.key()] {
+    session::Session* stubborn = registry_.find_key(key);
+    if (!stubborn || !stubborn->running()) return;
+    attention_[key].kill = 0;
+    link_->signal(key, SIGKILL, keeper::SignalScope::all, [](int) {});
+  });
+}
+
+bool Kernel::cancel(session::Session& session, const std::string& by,
+                    const std::optional<std::string>& reason, std::chrono::milliseconds grace,
+                    std::string_view correlation_id, std::string_view causation_id) {
+  if (!session.running()) return false;
+  Members members{{"by", by}};
+  if (reason) members.emplace_back("reason", *reason);
+  emit(session, "kairo.process.canceled", members, correlation_id, causation_id);
+  terminate(session, api::EndReason::canceled, by, grace);
+  return true;
+}
+
+void Kernel::on_exited(const keeper::Exited& exited) {
+  session::Session* session = registry_.find_key(exited.key);
+  if (!session) {
+    link_->release(exited.key);
+    return;
+  }
+  if (!session->exited(exited.wait_status, SystemTime(std::chrono::microseconds(exited.exited_us)))) return;
+  finish(*session);
+}
+
+void Kernel::on_lost(const Error& why) {
+  log("the keeper is gone: " + why.message);
+  keeper_lost_ = true;
+  emit_kernel("kairo.kernel.degraded", {{"what", std::string("keeper")}, {"message", why.message}});
+  std::vector<session::Session*> all;
+  registry_.for_each(0, [&](session::Session& each) {
+    all.push_back(&each);
+    return true;
+  });
+  for (session::Session* each : all)
+    if (each->lost(system_now())) finish(*each);
+  if (stopping_) stop_when_idle();
+}
+
+void Kernel::finish(session::Session& session) {
+  registry_.note_ended(session);
+  if (auto* in = session.standard_input()) in->end();
+  give_last_output(session);
+
+  Members members{{"status", std::string(reflect::enum_name(session.status()))}};
+  const session::End& end = *session.end();
+  if (!end.lost && WIFEXITED(end.wait_status))
+    members.emplace_back("exitCode", std::int64_t{WEXITSTATUS(end.wait_status)});
+  if (!end.lost && WIFSIGNALED(end.wait_status))
+    members.emplace_back("signal", signal_name(WTERMSIG(end.wait_status)));
+  members.emplace_back("outcome", reflect::Any{reflect::to_msgpack(session.outcome())});
+  members.emplace_back("stdoutBytes", session.log_state(0).tail);
+  members.emplace_back("stderrBytes", session.log_state(1).tail);
+  emit(session, "kairo.process.exited", members);
+
+  const auto found = attention_.find(session.key());
+  if (found != attention_.end()) {
+    Attention& attention = found->second;
+    timers_.cancel(attention.deadline);
+    timers_.cancel(attention.kill);
+    if (const auto owner = attention.owner.lock()) owner->kill_with.erase(session.key());
+    const auto waits = std::move(attention.waits);
+    attention.waits.clear();
+    for (const auto& wait : waits) {
+      timers_.cancel(wait->timer);
+      wait->reply(session.view());
+    }
+  }
+  release_if_recorded(session);
+  schedule_expiry();
+  if (registry_.ended().size() > options_.ended_sessions + options_.ended_sessions / 8 + 8) expire();
+  if (stopping_) stop_when_idle();
+}
+
+void Kernel::release_if_recorded(session::Session& session) {
+  if (!session.ended() || !session.slot() || (!session.all_recorded() && !session.end()->lost)) return;
+  const std::uint32_t slot = session.slot_index();
+  session.freeze(logs_dir());
+  registry_.detach_slot(session);
+  if (!keeper_lost_) {
+    link_->release(session.key());
+    registry_.give_back(slot);
+  }
+  wake_readers(session);
+  answer_reads(session, false);
+  const auto it = attention_.find(session.key());
+  if (it != attention_.end() && it->second.readers.empty() && it->second.reads[0].empty() &&
+      it->second.reads[1].empty() && it->second.waits.empty())
+    attention_.erase(it);
+}
+
+void Kernel::forget(session::Session& session) {
+  const auto it = attention_.find(session.key());
+  if (it != attention_.end()) {
+    answer_reads(session, true);
+    while (!it->second.readers.empty()) {
+      OutputSubscription* reader = it->second.readers.back();
+      reader->client().unsubscribe(std::string(reader->id()));
+    }
+    attention_.erase(session.key());
+  }
+  remove_logs(session.key());
+  registry_.remove(session);
+}
+
+void Kernel::remove_logs(std::uint64_t key) {
+  // Dropping 64 MiB of pages takes milliseconds: not on this thread.
+  boost::asio::post(worker_, [dir = logs_dir_.get(), key] {
+    for (unsigned stream = 0; stream < 2; ++stream)
+      ::unlinkat(dir, stream::log_file_name(key, stream).c_str(), 0);
+  });
+}
+
+void Kernel::sweep_logs() {
+  // Logs of sessions that nobody knows any more (their daemon was killed before it had dropped them).
+  std::unordered_set<std::string> known;
+  registry_.for_each(0, [&](session::Session& each) {
+    for (unsigned stream = 0; stream < 2; ++stream) known.insert(stream::log_file_name(each.key(), stream));
+    return true;
+  });
+  boost::asio::post(worker_, [path = options_.state_dir + "/logs", known = std::move(known)] {
+    DIR* dir = ::opendir(path.c_str());
+    if (!dir) return;
+    while (const dirent* entry = ::readdir(dir)) {
+      const std::string name = entry->d_name;
+      if (name.size() == 18 && name[16] == '.' && !known.contains(name))
+        ::unlinkat(::dirfd(dir), name.c_str(), 0);
+    }
+    ::closedir(dir);
+  });
+}
+
+void Kernel::schedule_expiry() {
+  if (expiry_scheduled_ || stopping_) return;
+  expiry_scheduled_ = true;
+  timers_.after(expiry_interval, [this] {
+    expiry_scheduled_ = false;
+    expire();
+    if (registry_.size() > registry_.live()) schedule_expiry();
+  });
+}
+
+void Kernel::expire() {
+  for (session::Session* old :
+       registry_.expired(options_.ended_sessions, system_now() - options_.ended_session_age))
+    forget(*old);
+  std::uint64_t total = 0;
+  registry_.for_each(0, [&](session::Session& each) {
+    for (unsigned stream = 0; stream < 2; ++stream) {
+      const stream::LogState log = each.log_state(stream);
+      total += log.tail - log.floor;
+    }
+    return true;
+  });
+  if (total <= options_.total_log_bytes) return;
+  for (session::Session* old : registry_.ended()) {
+    if (total <= options_.total_log_bytes) break;
+    if (old->slot()) continue;
+    for (unsigned stream = 0; stream < 2; ++stream) {
+      const stream::LogState log = old->log_state(stream);
+      total -= log.tail - log.floor;
+    }
+    drop_logs(*old);
+  }
+}
+
+void Kernel::drop_logs(session::Session& session) {
+  const auto it = attention_.find(session.key());
+  if (it != attention_.end() && !it->second.readers.empty()) return;  // next time
+  session.drop_logs();
+  remove_logs(session.key());
+}
+
+void Kernel::add_wait(session::Session& session, Reply<api::ProcessSession> reply,
+                      std::optional<std::uint64_t> timeout_ms) {
+  if (session.ended()) return reply(session.view());
+  auto wait = std::make_shared<Attention::Wait>(Attention::Wait{std::move(reply)});
+  attention_[session.key()].waits.push_back(wait);
+  if (!timeout_ms) return;
+  wait->timer = timers_.after(
+      std::chrono::milliseconds(std::min<std::uint64_t>(*timeout_ms, longest_timer_ms)),
+      [this, key = session.key(), weak = std::weak_ptr(wait), timeout = *timeout_ms] {
+        const auto late = weak.lock();
+        const auto it = attention_.find(key);
+        if (!late || it == attention_.end()) return;
+        std::erase(it->second.waits, late);
+        late->reply(Error(Code::timeout, "the process was still running after " + std::to_string(timeout) +
+                                             " ms; it was left alone"));
+      });
+}
+
+// --- output --------------------------------------------------------------------------------------------
+
+void Kernel::add_reader(OutputSubscription& subscription) {
+  attention_[subscription.session().key()].readers.push_back(&subscription);
+  update_pins(subscription.session());
+}
+
+void Kernel::remove_reader(OutputSubscription& subscription) {
+  const auto it = attention_.find(subscription.session().key());
+  if (it == attention_.end()) return;
+  std::erase(it->second.readers, &subscription);
+  update_pins(subscription.session());
+}
+
+void Kernel::note_read(session::Session& session, unsigned stream, std::uint64_t position) {
+  if (!session.record().block_when_full || !session.slot()) return;
+  std::uint64_t& had = attention_[session.key()].had[stream];
+  if (position <= had) return;
+  had = position;
+  session.slot()->streams[stream].block_pin.store(position, std::memory_order_seq_cst);
+}
+
+void Kernel::update_pins(session::Session& session) {
+  keeper::SessionSlot* slot = session.slot();
+  if (!slot) return;
+  const auto it = attention_.find(session.key());
+  bool resume = false;
+  for (unsigned stream = 0; stream < 2; ++stream) {
+    std::uint64_t pin = stream::no_pin;
+    if (it != attention_.end())
+      for (OutputSubscription* reader : it->second.readers) {
+        const stream::Feed* feed = reader->feed(stream);
+        if (feed && feed->lossless() && !feed->finished()) pin = std::min(pin, feed->position());
+      }
+    stream::StreamSlot& shared = slot->streams[stream];
+    if (shared.pin.load(std::memory_order_relaxed) != pin) shared.pin.store(pin, std::memory_order_seq_cst);
+    if ((shared.flags.load(std::memory_order_seq_cst) & stream::log_held) == 0) continue;
+    const std::uint64_t limit = std::min(pin, shared.block_pin.load(std::memory_order_relaxed));
+    const std::uint64_t tail = shared.tail.load(std::memory_order_acquire);
+    const std::uint64_t retain = session.record().retain_bytes;
+    const std::uint64_t free =
+        limit == stream::no_pin ? UINT64_MAX : limit + retain - std::min(limit + retain, tail);
+    if (free >= std::min(resume_bytes, retain / 4)) resume = true;
+  }
+  if (resume) link_->resume_pump(session.key());
+}
+
+bool Kernel::arm(OutputSubscription& subscription) {
+  keeper::SessionSlot* slot = subscription.session().slot();
+  bool quiet = true;
+  for (unsigned stream = 0; stream < 2; ++stream) {
+    const stream::Feed* feed = subscription.feed(stream);
+    if (!feed || !subscription.waits_for_log(stream)) continue;
+    // The mark first, then the look: what comes after the look finds the mark.
+    if (slot) slot->streams[stream].wake.store(1, std::memory_order_seq_cst);
+    if (feed->has_pending()) quiet = false;
+  }
+  return quiet;
+}
+
+void Kernel::wake_readers(session::Session& session) {
+  const auto it = attention_.find(session.key());
+  if (it == attention_.end()) return;
+  for (OutputSubscription* reader : it->second.readers) reader->client().ready(*reader);
+}
+
+void Kernel::give_last_output(session::Session& session) {
+  const auto it = attention_.find(session.key());
+  if (it == attention_.end()) return;
+  const auto readers = it->second.readers;  // finished ones leave meanwhile
+  for (OutputSubscription* reader : readers) reader->client().give_last(*reader);
+}
+
+void Kernel::on_changed(std::uint32_t slot) {
+  session::Session* session = registry_.find_slot(slot);
+  if (!session) return;
+  if (auto* in = session->standard_input()) {
+    in->progress();
+    after_stdin(*session);
+  }
+  wake_readers(*session);
+  answer_reads(*session, false);
+  release_if_recorded(*session);
+}
+
+void Kernel::add_pending_read(session::Session& session, unsigned stream,
+                              std::function<bool(bool)> try_answer, std::chrono::milliseconds wait) {
+  auto pending = std::make_shared<PendingRead>(PendingRead{std::move(try_answer)});
+  pending->timer = timers_.after(wait, [this, key = session.key(), stream, weak = std::weak_ptr(pending)] {
+    const auto late = weak.lock();
+    const auto it = attention_.find(key);
+    if (!late || it == attention_.end()) return;
+    std::erase(it->second.reads[stream], late);
+    late->try_answer(true);
+  });
+  attention_[session.key()].reads[stream].push_back(std::move(pending));
+  if (session.slot()) session.slot()->streams[stream].wake.store(1, std::memory_order_seq_cst);
+  answer_reads(session, false);  // what came between the look and the mark
+}
+
+void Kernel::answer_reads(session::Session& session, bool give_up) {
+  const auto it = attention_.find(session.key());
+  if (it == attention_.end()) return;
+  for (unsigned stream = 0; stream < 2; ++stream) {
+    auto& reads = it->second.reads[stream];
+    if (reads.empty()) continue;
+    std::erase_if(reads, [&](const std::shared_ptr<PendingRead>& read) {
+      if (!read->try_answer(give_up)) return false;
+      timers_.cancel(read->timer);
+      return true;
+    });
+    if (!reads.empty() && session.slot())
+      session.slot()->streams[stream].wake.store(1, std::memory_order_seq_cst);
+  }
+}
+
+// --- stdin ---------------------------------------------------------------------------------------------
+
+Result<session::StdinQueue*> Kernel::stdin_of(session::Session& session) {
+  if (!session.running())
+    return Error(Code::not_running, "session \"" + session.id() + "\" has ended; nothing was written")
+        .with("written", std::int64_t{0});
+  if (!session.record().stdin_pipe)
+    return Error(Code::stdin_closed,
+                 "session \"" + session.id() + "\" was started without a stdin pipe; nothing was written")
+        .with("written", std::int64_t{0});
+  session::StdinQueue& in = session.make_standard_input();
+  return &in;
+}
+
+void Kernel::after_stdin(session::Session& session) {
+  session::StdinQueue* in = session.standard_input();
+  if (!in) return;
+  if (in->take_doorbell()) link_->stdin_ready(session.key());
+  const keeper::StdinSlot& shared = session.slot()->standard_input;
+  if (shared.state.load(std::memory_order_acquire) == 0) {
+    // To hear of a reader that goes away, or of the close being done.
+    session.slot()->standard_input.wake.store(1, std::memory_order_seq_cst);
+    if (shared.state.load(std::memory_order_seq_cst) == 0) return;
+  }
+  Attention& attention = attention_[session.key()];
+  if (attention.stdin_closed_told || !session.running()) return;
+  attention.stdin_closed_told = true;
+  const bool broken = (shared.state.load(std::memory_order_acquire) & keeper::stdin_broken) != 0;
+  in->progress();
+  emit(session, "kairo.process.stdin.closed",
+       {{"offset", shared.head.load(std::memory_order_acquire)},
+        {"reason", std::string(broken ? "the process closed it" : "closed by request")}});
+}
+
+// --- events --------------------------------------------------------------------------------------------
+
+bool Kernel::may_see(const access::Principal& who, const event::Fact& fact) const {
+  return fact.owner.empty() || may_act(who, fact.owner);
+}
+
+namespace {
+reflect::Any pack_members(const Kernel::Members& first, const Kernel::Members& second) {
+  reflect::Any out;
+  reflect::Sink sink(out.msgpack);
+  reflect::Packer to(sink);
+  to.pack_map(static_cast<std::uint32_t>(first.size() + second.size()));
+  for (const Kernel::Members* members : {&first, &second})
+    for (const auto& [name, value] : *members) {
+      reflect::encode(to, name);
+      reflect::encode(to, value);
+    }
+  return out;
+}
+}  // namespace
+
+void Kernel::emit(const session::Session& session, const std::string& type, const Members& members,
+                  std::string_view correlation_id, std::string_view causation_id) {
+  event::Fact fact;
+  fact.owner = session.record().owner;
+  fact.process_id = session.id();
+  fact.event.type = type;
+  fact.event.source = "kernel";
+  fact.event.data =
+      pack_members({{"processId", session.id()}, {"pid", std::int64_t{session.pid()}}}, members);
+  const std::string_view correlation =
+      correlation_id.empty() ? session.record().correlation_id : correlation_id;
+  const std::string_view causation = causation_id.empty() ? session.record().causation_id : causation_id;
+  if (!correlation.empty()) fact.event.correlation_id = std::string(correlation);
+  if (!causation.empty()) fact.event.causation_id = std::string(causation);
+  publish(std::move(fact), &session);
+}
+
+void Kernel::emit_kernel(const std::string& type, const Members& members) {
+  event::Fact fact;
+  fact.event.type = type;
+  fact.event.source = "kernel";
+  fact.event.data = pack_members(members, {});
+  publish(std::move(fact), nullptr);
+}
+
+void Kernel::publish(event::Fact fact, const session::Session* session) {
+  auto published = bus_.publish(fact);
+  if (!published) {
+    log("the event " + fact.event.type + " could not be recorded: " + published.error().message);
+    return;
+  }
+  if (!session) return;
+  const auto it = attention_.find(session->key());
+  if (it == attention_.end()) return;
+  const auto owner = it->second.owner.lock();
+  if (!owner) return;
+  fact.event.subscription_id = it->second.owner_subscription;
+  owner->send_event(fact.event);
+}
+
+// --- clients, the end --------------------------------------------------------------------------------------
+
+void Kernel::client_closed(Client& client) {
+  const auto doomed = std::move(client.kill_with);
+  for (const std::uint64_t key : doomed) {
+    session::Session* session = registry_.find_key(key);
+    if (session && session->running())
+      terminate(*session, api::EndReason::owner_gone, client.principal().name(),
+                std::chrono::milliseconds(session->record().kill_grace_ms));
+  }
+  clients_.erase(&client);
+}
+
+void Kernel::stop(OnShutdown what, std::function<void()> done) {
+  if (stopping_) return;
+  stopping_ = true;
+  stopped_ = std::move(done);
+  emit_kernel(
+      "kairo.kernel.stopping",
+      {{"instanceId", instance_id_}, {"processes", std::string(what == OnShutdown::keep ? "keep" : "stop")}});
+  listener_->stop();
+  if (what == OnShutdown::stop) {
+    std::vector<session::Session*> all;
+    registry_.for_each(0, [&](session::Session& each) {
+      if (each.running()) all.push_back(&each);
+      return true;
+    });
+    for (session::Session* each : all)
+      terminate(*each, api::EndReason::kernel_shutdown, {},
+                std::chrono::milliseconds(each->record().kill_grace_ms));
+    stop_keeper_ = true;
+  }
+  stop_when_idle();
+}
+
+void Kernel::stop_when_idle() {
+  if (!stopped_) return;
+  bool busy = false;
+  if (stop_keeper_ && !keeper_lost_)
+    registry_.for_each(0, [&](session::Session& each) {
+      busy = busy || each.running() || each.slot();
+      return !busy;
+    });
+  if (busy || !starting.empty()) return;
+  if (stop_keeper_ && !keeper_lost_) link_->stop_keeper();
+  const auto done = std::move(stopped_);
+  stopped_ = nullptr;
+  // One more turn of the loop, so that the last answers and events leave.
+  boost::asio::post(io_, [this, done] {
+    for (const auto& [pointer, client] : clients_) client->connection().flush();
+    timers_.stop();
+    for (const auto& [pointer, client] : clients_) client->connection().close();
+    link_->stop();
+    boost::asio::post(io_, done);
+  });
+}
+
+}  // namespace kairo::kernel

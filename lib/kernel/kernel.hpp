@@ -1,0 +1,204 @@
+// The kernel: everything that a request may touch, on one thread. It composes the modules below; what a
+// method does stands in the file of its domain (process_methods.cpp, output_methods.cpp, ...), one row each
+// in methods.cpp.
+//
+// Order of calls: create() (finds or starts the keeper, listens), run() until stop() was called and has
+// finished.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/thread_pool.hpp>
+
+#include "access/principal.hpp"
+#include "event/bus.hpp"
+#include "ipc/listener.hpp"
+#include "keeper/link.hpp"
+#include "kernel/call.hpp"
+#include "kernel/client.hpp"
+#include "kernel/methods.hpp"
+#include "kernel/timers.hpp"
+#include "session/registry.hpp"
+#include "stream/batch.hpp"
+#include "system/metrics.hpp"
+
+namespace kairo::kernel {
+
+/// What to do with the processes when the daemon stops.
+enum class OnShutdown { keep, stop };
+
+struct KernelOptions {
+  std::string socket_path;  ///< For children and for kernel.info.
+  UniqueFd listener;        ///< Listening socket.
+  std::string state_dir;    ///< Absolute.
+  std::vector<std::string> keeper_command;
+  mode_t umask = 022;  ///< Of children whose spawn names none.
+  std::function<void(const std::string&)> log = [](const std::string&) {};
+  std::size_t ended_sessions = limits::ended_sessions;
+  std::chrono::seconds ended_session_age = limits::ended_session_age;
+  std::uint64_t total_log_bytes = limits::total_log_bytes;
+  bool root_reaches_all = true;  ///< Root may act on every user's processes.
+};
+
+class Kernel final : public keeper::Listener {
+ public:
+  static Result<std::unique_ptr<Kernel>> create(boost::asio::io_context& io, KernelOptions options);
+  ~Kernel();
+  Kernel(const Kernel&) = delete;
+  Kernel& operator=(const Kernel&) = delete;
+
+  void start();
+  /// Refuses new spawns, ends or keeps what runs, closes every connection; `done` is called once.
+  void stop(OnShutdown what, std::function<void()> done);
+  [[nodiscard]] bool stopping() const { return stopping_; }
+  /// Settings that may change while it runs.
+  void configure(std::size_t ended_sessions, std::chrono::hours ended_session_age,
+                 std::uint64_t total_log_bytes, bool root_reaches_all);
+
+  // --- for the handlers
+  [[nodiscard]] const KernelOptions& options() const { return options_; }
+  [[nodiscard]] const std::string& instance_id() const { return instance_id_; }
+  [[nodiscard]] SystemTime started_at() const { return started_at_; }
+  keeper::Link& link() { return *link_; }
+  session::Registry& sessions() { return registry_; }
+  [[nodiscard]] const session::Registry& sessions() const { return registry_; }
+  event::Bus& bus() { return bus_; }
+  Timers& timers() { return timers_; }
+  const MethodTable& methods() const { return methods_; }
+  boost::asio::io_context& io() { return io_; }
+  boost::asio::thread_pool& worker() { return worker_; }
+  system::MetricsSampler& metrics() { return metrics_; }
+  [[nodiscard]] int logs_dir() const { return logs_dir_.get(); }
+  void log(const std::string& line) const { options_.log(line); }
+
+  /// Whether `who` may act on what `owner` created.
+  [[nodiscard]] bool may_act(const access::Principal& who, std::string_view owner) const;
+  /// The session `id`, if the caller may act on it; else E_NOT_FOUND or E_PERMISSION_DENIED.
+  Result<session::Session*> reach(const Client& client, const std::string& id) const;
+
+  // --- sessions
+  /// Ids that are being launched.
+  std::unordered_set<std::string> starting;
+  void began(session::Session& session, const std::shared_ptr<Client>& owner,
+             const std::string& subscription_id);
+  /// SIGTERM now and SIGKILL after `grace`; the outcome will tell `reason` and `by`.
+  void terminate(session::Session& session, api::EndReason reason, const std::string& by,
+                 std::chrono::milliseconds grace);
+  void kill_after(session::Session& session, std::chrono::milliseconds grace);
+  /// Cancels with event; false when it does not run.
+  bool cancel(session::Session& session, const std::string& by, const std::optional<std::string>& reason,
+              std::chrono::milliseconds grace, std::string_view correlation_id,
+              std::string_view causation_id);
+  void forget(session::Session& session);
+
+  void add_wait(session::Session& session, Reply<api::ProcessSession> reply,
+                std::optional<std::uint64_t> timeout_ms);
+
+  // --- output
+  void add_reader(OutputSubscription& subscription);
+  void remove_reader(OutputSubscription& subscription);
+  /// Tells the keeper what the readers of this session still need.
+  void update_pins(session::Session& session);
+  /// Asks to be told when a log of this session grows. False when it has grown meanwhile.
+  bool arm(OutputSubscription& subscription);
+  /// Bytes up to `position` have been had by somebody (whenFull "block").
+  void note_read(session::Session& session, unsigned stream, std::uint64_t position);
+  /// A long poll: `try_answer` says whether it has answered.
+  struct PendingRead {
+    std::function<bool(bool give_up)> try_answer;
+    Timers::Id timer = 0;
+  };
+  void add_pending_read(session::Session& session, unsigned stream, std::function<bool(bool)> try_answer,
+                        std::chrono::milliseconds wait);
+
+  // --- stdin
+  Result<session::StdinQueue*> stdin_of(session::Session& session);
+  void after_stdin(session::Session& session);
+
+  // --- events
+  /// Publishes a fact of this process: to the bus, and to its owner. `members` are added to processId and
+  /// pid. The ids are those of the request that led to it; when empty, the session's own.
+  using Members = std::vector<
+      std::pair<std::string, std::variant<std::int64_t, std::uint64_t, std::string, reflect::Any>>>;
+  void emit(const session::Session& session, const std::string& type, const Members& members = {},
+            std::string_view correlation_id = {}, std::string_view causation_id = {});
+  void emit_kernel(const std::string& type, const Members& members = {});
+  [[nodiscard]] bool may_see(const access::Principal& who, const event::Fact& fact) const;
+
+  // --- clients
+  void client_closed(Client& client);
+  [[nodiscard]] std::size_t clients() const { return clients_.size(); }
+  stream::Batch& batch() { return batch_; }
+
+  void on_changed(std::uint32_t slot) override;
+  void on_exited(const keeper::Exited& exited) override;
+  void on_lost(const Error& why) override;
+
+ private:
+  Kernel(boost::asio::io_context& io, KernelOptions options);
+  void accept(UniqueFd socket, ipc::Peer peer);
+  void adopt(std::vector<keeper::Link::Held> held);
+  void finish(session::Session& session);
+  void release_if_recorded(session::Session& session);
+  void give_last_output(session::Session& session);
+  void wake_readers(session::Session& session);
+  void schedule_expiry();
+  void expire();
+  void sweep_logs();
+  void remove_logs(std::uint64_t key);
+  void drop_logs(session::Session& session);
+  void publish(event::Fact fact, const session::Session* session);
+  void stop_when_idle();
+
+  boost::asio::io_context& io_;
+  KernelOptions options_;
+  std::string instance_id_;
+  SystemTime started_at_;
+  UniqueFd logs_dir_;
+  std::unique_ptr<keeper::Link> link_;
+  session::Registry registry_;
+  event::Bus bus_;
+  Timers timers_;
+  MethodTable methods_;
+  stream::Batch batch_;
+  boost::asio::thread_pool worker_{1};
+  system::MetricsSampler metrics_;
+  std::unique_ptr<ipc::Listener> listener_;
+  std::unordered_map<Client*, std::shared_ptr<Client>> clients_;
+  std::uint64_t next_client_ = 1;
+
+  /// What a session has beside itself while somebody cares; most have none of it.
+  struct Attention {
+    std::vector<OutputSubscription*> readers;
+    std::weak_ptr<Client> owner;  ///< Is pushed the session's events.
+    std::string owner_subscription;
+    struct Wait {
+      Reply<api::ProcessSession> reply;
+      Timers::Id timer = 0;
+    };
+    std::vector<std::shared_ptr<Wait>> waits;
+    std::vector<std::shared_ptr<PendingRead>> reads[2];
+    Timers::Id deadline = 0;
+    Timers::Id kill = 0;
+    std::uint64_t had[2] = {0, 0};  ///< whenFull "block": how far somebody has read.
+    bool stdin_closed_told = false;
+  };
+  std::unordered_map<std::uint64_t, Attention> attention_;
+  void answer_reads(session::Session& session, bool give_up);
+
+  bool expiry_scheduled_ = false;
+  bool stopping_ = false;
+  bool stop_keeper_ = false;
+  bool keeper_lost_ = false;
+  std::function<void()> stopped_;
+};
+
+}  // namespace kairo::kernel

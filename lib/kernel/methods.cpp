@@ -1,0 +1,75 @@
+#include "kernel/methods.hpp"
+
+#include "kernel/handlers.hpp"
+#include "reflect/decode.hpp"
+
+namespace kairo::kernel {
+namespace {
+
+template <class P, class R>
+Method row(std::string_view name, Needs needs, void (*handler)(Kernel&, Call&, P, Reply<R>),
+           std::string_view text) {
+  Method method{name, text, needs, &reflect::type_info<P>(), &reflect::type_info<R>(), {}};
+  method.call = [handler](Kernel& kernel, Call& call, const msgpack::object* params, Answerer answerer) {
+    P decoded{};
+    static const msgpack::object none = [] {
+      msgpack::object map;
+      map.type = msgpack::type::MAP;
+      map.via.map.size = 0;
+      map.via.map.ptr = nullptr;
+      return map;
+    }();
+    reflect::Context context("params", reflect::Unknown::refuse);
+    if (!reflect::decode(context, params ? *params : none, decoded))
+      return answerer.fail(std::move(context).take_error());
+    handler(kernel, call, std::move(decoded), Reply<R>(std::move(answerer)));
+  };
+  return method;
+}
+
+}  // namespace
+
+MethodTable::MethodTable() {
+  methods_ = {
+      row("kernel.ping", Needs::nothing, ping, "Answers at once"),
+      row("kernel.info", Needs::nothing, info, "Version, instance, limits, and what works on this host"),
+      row("kernel.introspect", Needs::nothing, introspect, "Every method with its parameters and result"),
+      row("identify", Needs::nothing, identify, "Narrows this connection to a name of its user"),
+      row("process.spawn", Needs::spawn, spawn, "Starts a program"),
+      row("process.status", Needs::reach, status, "One session"),
+      row("process.list", Needs::nothing, list, "The sessions that the caller may act on, in pages"),
+      row("process.wait", Needs::reach, wait,
+          "Answers when the process has ended, or at once when it has already"),
+      row("process.kill", Needs::reach, kill, "Sends a signal"),
+      row("process.pause", Needs::reach, pause, "Stops the process group (SIGSTOP)"),
+      row("process.resume", Needs::reach, resume, "Continues the process group (SIGCONT)"),
+      row("process.cancel", Needs::reach, cancel, "SIGTERM, then SIGKILL after the grace"),
+      row("process.forget", Needs::reach, forget, "Drops an ended session and its logs"),
+      row("process.resize", Needs::reach, resize, "Sets the size of a session's terminal"),
+      row("process.stdin.write", Needs::reach, stdin_write, "Writes to the standard input"),
+      row("process.stdin.close", Needs::reach, stdin_close, "End of file after what was written"),
+      row("process.attach", Needs::reach, attach, "Subscribes this connection to output"),
+      row("process.detach", Needs::nothing, detach, "Ends a subscription of this connection"),
+      row("process.credit", Needs::nothing, credit, "Gives credit to a subscription that counts it"),
+      row("process.read", Needs::reach, read, "Reads a log by offset, without a subscription"),
+      row("event.subscribe", Needs::nothing, event_subscribe, "Pushes events of a topic to this connection"),
+      row("event.unsubscribe", Needs::nothing, event_unsubscribe, "Ends an event subscription"),
+      row("event.publish", Needs::nothing, event_publish, "Publishes an event"),
+      row("system.get_metrics", Needs::nothing, get_metrics, "Load of the host and of the daemon"),
+      row("device.list", Needs::nothing, device_list, "Devices as udev knows them"),
+  };
+  for (const Method& method : methods_) by_name_.emplace(method.name, &method);
+}
+
+const Method* MethodTable::find(std::string_view name) const {
+  const auto it = by_name_.find(name);
+  return it == by_name_.end() ? nullptr : it->second;
+}
+
+std::string_view MethodTable::nearest(std::string_view name) const {
+  std::vector<std::string_view> names;
+  for (const Method& method : methods_) names.push_back(method.name);
+  return reflect::nearest_name(name, names.data(), names.size());
+}
+
+}  // namespace kairo::kernel

@@ -1,0 +1,295 @@
+// process.spawn (SPEC 4.1): checks everything first, so that a refusal has no effect; then orders the launch.
+#include <algorithm>
+#include <pwd.h>
+#include <unistd.h>
+
+#include "base/ids.hpp"
+#include "kernel/handlers.hpp"
+
+extern char** environ;
+
+namespace kairo::kernel {
+namespace {
+
+Error bad(const std::string& path, const std::string& problem) {
+  return Error(Code::invalid_params, path + " " + problem).with("path", path);
+}
+
+bool has_nul(std::string_view text) {
+  return text.find('\0') != std::string_view::npos;
+}
+
+/// The seed's ProcessConfig has cwd, env and limits beside `command`; the same twice would be guessing.
+template <class T>
+Result<std::optional<T>> one_of(const char* name, const std::optional<T>& outer,
+                                const std::optional<T>& inner) {
+  if (outer && inner)
+    return bad(std::string("params.") + name, std::string("stands in params.options.") + name + ", too");
+  return outer ? outer : inner;
+}
+
+Result<void> check_environment(const std::map<std::string, std::string>& env) {
+  for (const auto& [name, value] : env)
+    if (name.empty() || name.find('=') != std::string::npos || has_nul(name) || has_nul(value))
+      return bad("params.options.env." + name.substr(0, 64),
+                 "cannot be an environment variable: no \"=\" in the name, no NUL byte");
+  return {};
+}
+
+std::map<std::string, std::string> base_environment(api::EnvMode mode) {
+  std::map<std::string, std::string> out;
+  if (mode == api::EnvMode::inherit) {
+    for (char** each = environ; *each; ++each) {
+      const std::string_view entry = *each;
+      const std::size_t equals = entry.find('=');
+      if (equals != std::string_view::npos && equals > 0)
+        out[std::string(entry.substr(0, equals))] = entry.substr(equals + 1);
+    }
+    // Of another daemon's session, when this daemon was started inside one.
+    out.erase("KAIRO_CORRELATION_ID");
+    return out;
+  }
+  // Looked up once: NSS may ask the network, and the answer does not change.
+  static const std::map<std::string, std::string> minimal = [] {
+    std::map<std::string, std::string> made{
+        {"PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}, {"LANG", "C.UTF-8"}};
+    if (const passwd* user = ::getpwuid(::geteuid())) {
+      made["HOME"] = user->pw_dir;
+      made["USER"] = made["LOGNAME"] = user->pw_name;
+      made["SHELL"] = user->pw_shell;
+    }
+    return made;
+  }();
+  return minimal;
+}
+
+/// Everything that a launch needs, after all checks.
+struct Plan {
+  session::Record record;
+  keeper::Launch order;
+  bool subscribe = true;
+  bool replace = false;
+};
+
+Result<Plan> plan_spawn(const Kernel& kernel, const Call& call, const api::SpawnParams& params) {
+  const api::SpawnOptions options = params.options.value_or(api::SpawnOptions{});
+  Plan plan;
+
+  if (params.id && !is_valid_session_id(*params.id))
+    return bad("params.id", "must match [A-Za-z0-9][A-Za-z0-9._-]{0,127}");
+  if (params.command.empty()) return bad("params.command", "must name a program");
+  std::size_t bytes = 0;
+  for (std::size_t i = 0; i < params.command.size(); ++i) {
+    if (has_nul(params.command[i]))
+      return bad("params.command[" + std::to_string(i) + "]", "holds a NUL byte");
+    bytes += params.command[i].size() + 1 + sizeof(char*);
+  }
+  if (params.command[0].empty()) return bad("params.command[0]", "must name a program");
+
+  auto cwd = one_of("cwd", params.cwd, options.cwd);
+  if (!cwd) return std::move(cwd).error();
+  auto env = one_of("env", params.env, options.env);
+  if (!env) return std::move(env).error();
+  auto limits = one_of("limits", params.limits, options.limits);
+  if (!limits) return std::move(limits).error();
+
+  const auto unsupported = [](const char* path, const char* what) {
+    return Error(Code::unsupported,
+                 std::string(path) + ": " + what + " not supported by this version; nothing was started")
+        .with("path", std::string(path));
+  };
+  if (*limits)
+    return unsupported(params.limits ? "params.limits" : "params.options.limits", "resource limits are");
+  if (options.permissions) return unsupported("params.options.permissions", "confinement is");
+  if (options.pty) return unsupported("params.options.pty", "pseudo terminals are");
+
+  const std::string directory = cwd->value_or("/");
+  if (directory.empty() || directory[0] != '/' || has_nul(directory))
+    return bad("params.options.cwd", "must be an absolute path");
+  if (*env) {
+    auto checked = check_environment(**env);
+    if (!checked) return std::move(checked).error();
+  }
+  if (options.umask && *options.umask > 0777)
+    return bad("params.options.umask", "must be at most 511 (octal 777)");
+
+  std::uint64_t retain = limits::retain_bytes;
+  if (options.output && options.output->retain_bytes) retain = *options.output->retain_bytes;
+  if (retain < limits::retain_bytes_min || retain > limits::retain_bytes_max)
+    return bad("params.options.output.retainBytes", "must be " + std::to_string(limits::retain_bytes_min) +
+                                                        " to " + std::to_string(limits::retain_bytes_max));
+  if (options.labels) {
+    if (options.labels->size() > limits::labels)
+      return bad("params.options.labels", "must be at most " + std::to_string(limits::labels));
+    for (const auto& [key, value] : *options.labels)
+      if (key.empty() || key.size() + value.size() > limits::label_bytes ||
+          key.find('=') != std::string::npos)
+        return bad("params.options.labels." + key.substr(0, 64),
+                   "must have a name without \"=\", and at most 1024 bytes with its value");
+  }
+
+  const auto kind_of = [](auto kind) {
+    using K = decltype(kind);
+    if (kind == K::null) return keeper::Stdio::null;
+    if (kind == K::fd) return keeper::Stdio::fd;
+    return keeper::Stdio::pipe;
+  };
+  keeper::Launch& order = plan.order;
+  order.standard_input = kind_of(options.standard_input.value_or(api::StdinKind::pipe));
+  order.standard_output = kind_of(options.standard_output.value_or(api::StdoutKind::pipe));
+  const api::StderrKind error_kind = options.standard_error.value_or(api::StderrKind::pipe);
+  order.standard_error =
+      error_kind == api::StderrKind::stdout_ ? keeper::Stdio::to_stdout : kind_of(error_kind);
+  const auto wanted = static_cast<std::size_t>((order.standard_input == keeper::Stdio::fd) +
+                                               (order.standard_output == keeper::Stdio::fd) +
+                                               (order.standard_error == keeper::Stdio::fd));
+  if (wanted != call.descriptors.size())
+    return bad("params.options", "name " + std::to_string(wanted) +
+                                     " descriptors (stdin, stdout, stderr: \"fd\"), but " +
+                                     std::to_string(call.descriptors.size()) + " came with the frame");
+
+  session::Record& record = plan.record;
+  record.id = params.id.value_or(std::string());
+  if (record.id.empty()) do
+      record.id = "p-" + random_id(12);
+    while (kernel.sessions().find(record.id));
+  record.argv = params.command;
+  record.cwd = directory;
+  record.owner = call.client->principal().name();
+  if (options.labels) record.labels = *options.labels;
+  record.correlation_id = call.correlation_id;
+  record.causation_id = call.causation_id;
+  if (options.kill_grace_ms)
+    record.kill_grace_ms = std::min<std::uint64_t>(*options.kill_grace_ms, 86'400'000);
+  record.retain_bytes = retain;
+  record.stdin_pipe = order.standard_input == keeper::Stdio::pipe;
+  record.stdout_pipe = order.standard_output == keeper::Stdio::pipe;
+  record.stderr_pipe = order.standard_error == keeper::Stdio::pipe;
+  record.block_when_full = options.output && options.output->when_full == api::WhenFull::block;
+  record.kill_on_owner_exit = options.on_owner_exit == api::OwnerExit::kill;
+  if (options.timeout_ms) {
+    if (*options.timeout_ms == 0) return bad("params.options.timeoutMs", "must be at least 1");
+    const std::uint64_t most = 365ull * 24 * 3600 * 1000;
+    record.deadline_us = static_cast<std::uint64_t>(system_now().time_since_epoch().count()) +
+                         std::min(*options.timeout_ms, most) * 1000;
+  }
+
+  order.argv = params.command;
+  auto environment = base_environment(options.env_mode.value_or(api::EnvMode::inherit));
+  if (*env)
+    for (const auto& [name, value] : **env) environment[name] = value;
+  environment["KAIRO_IPC_SOCKET"] = kernel.options().socket_path;
+  environment["KAIRO_PROCESS_ID"] = record.id;
+  if (!record.correlation_id.empty()) environment["KAIRO_CORRELATION_ID"] = record.correlation_id;
+  order.env.reserve(environment.size());
+  for (auto& [name, value] : environment) {
+    bytes += name.size() + value.size() + 2 + sizeof(char*);
+    order.env.push_back(name + "=" + value);
+  }
+  if (bytes > limits::argv_env_bytes)
+    return Error(Code::limit_exceeded, "arguments and environment together take " + std::to_string(bytes) +
+                                           " bytes, over the limit of " +
+                                           std::to_string(limits::argv_env_bytes) + "; nothing was started");
+  order.cwd = directory;
+  order.umask = options.umask.value_or(kernel.options().umask);
+  order.retain_bytes = retain;
+  order.kill_grace_ms = record.kill_grace_ms;
+  order.detach_descendants = options.detach_descendants.value_or(false);
+  order.mark = record.id;
+  plan.subscribe = options.subscribe.value_or(true);
+  plan.replace = options.replace.value_or(false);
+  return plan;
+}
+
+Error already_exists(const Kernel& kernel, const Client& client, const session::Session& existing,
+                     bool replace) {
+  Error error(Code::already_exists, "session \"" + existing.id() + "\" exists already" +
+                                        (replace ? " and has not ended, so it cannot be replaced" : "") +
+                                        "; nothing was started");
+  if (kernel.may_act(client.principal(), existing.record().owner))
+    error.details.emplace_back("session", Error::Raw{reflect::to_msgpack(existing.view())});
+  return error;
+}
+
+}  // namespace
+
+void spawn(Kernel& kernel, Call& call, api::SpawnParams params, Reply<api::SpawnResult> reply) {
+  if (kernel.stopping())
+    return reply(Error(Code::shutting_down, "the daemon is stopping; nothing was started"));
+  auto planned = plan_spawn(kernel, call, params);
+  if (!planned) return reply(planned.error());
+  Plan& plan = *planned;
+  const std::string id = plan.record.id;
+  if (kernel.starting.contains(id))
+    return reply(
+        Error(Code::already_exists, "session \"" + id + "\" is being started already; nothing was started"));
+  if (const session::Session* existing = kernel.sessions().find(id)) {
+    const bool may = kernel.may_act(call.client->principal(), existing->record().owner);
+    if (!plan.replace || !may || !existing->ended() || existing->slot())
+      return reply(already_exists(kernel, *call.client, *existing, plan.replace));
+  }
+
+  keeper::Table& table = kernel.link().table();
+  auto place = kernel.sessions().reserve(
+      [&](std::uint32_t slot) { return table.slot(slot).key.load(std::memory_order_acquire) == 0; });
+  if (!place) return reply(place.error());
+  keeper::SessionSlot& slot = table.slot(place->slot);
+  const std::uint64_t block_pin = plan.record.block_when_full ? 0 : stream::no_pin;
+  // The owner's throttled subscription needs no pin; a lossless reader sets one when it attaches.
+  for (auto& stream : slot.streams) {
+    stream.pin.store(stream::no_pin, std::memory_order_relaxed);
+    stream.block_pin.store(block_pin, std::memory_order_relaxed);
+    stream.wake.store(0, std::memory_order_relaxed);
+  }
+  slot.kairod_wants_hold.store(1, std::memory_order_relaxed);
+  plan.order.key = place->key;
+  plan.order.slot = place->slot;
+  plan.order.record.data = reflect::to_msgpack(plan.record);
+
+  kernel.starting.insert(id);
+  // The order goes out before the closure takes the rest of the plan.
+  const keeper::Launch order = std::move(plan.order);
+  kernel.link().launch(
+      order, std::move(call.descriptors),
+      [&kernel, client = std::weak_ptr(call.client), reply, place = *place, subscribe = plan.subscribe,
+       record = std::move(plan.record)](Result<keeper::Launched> launched) mutable {
+        kernel.starting.erase(record.id);
+        if (!launched) {
+          kernel.sessions().give_back(place.slot);
+          return reply(launched.error());
+        }
+        if (session::Session* old = kernel.sessions().find(record.id)) kernel.forget(*old);
+        const bool kill_with_owner = record.kill_on_owner_exit;
+        session::Session& session = kernel.sessions().add(std::make_unique<session::Session>(
+            std::move(record), place.key, place.slot, &kernel.link().table().slot(place.slot)));
+        session.launched(launched->pid, SystemTime(std::chrono::microseconds(launched->started_us)));
+        auto owner = client.lock();
+        if (owner && !owner->open()) owner = nullptr;
+
+        api::SpawnResult result;
+        static_cast<api::ProcessSession&>(result) = session.view();
+        result.process_id = session.id();
+        if (owner && subscribe && owner->output_subscriptions() < limits::subscriptions) {
+          OutputSubscription::Options options;
+          options.flow = api::Flow::throttle;
+          options.max_chunk_bytes = limits::throttle_chunk_bytes;
+          options.owner = true;
+          result.subscription_id = owner->subscribe(session, options).id();
+        }
+        // The answer stands in the outbox before the first event and the first chunk.
+        reply(result);
+        kernel.began(session, result.subscription_id ? owner : nullptr,
+                     result.subscription_id.value_or(std::string()));
+        kernel.emit(session, "kairo.process.spawned",
+                    {{"argv", reflect::Any{reflect::to_msgpack(session.record().argv)}},
+                     {"cwd", session.record().cwd}});
+        if (!kill_with_owner) return;
+        if (owner)
+          owner->kill_with.insert(session.key());
+        else
+          kernel.terminate(session, api::EndReason::owner_gone, {},
+                           std::chrono::milliseconds(session.record().kill_grace_ms));
+      });
+}
+
+}  // namespace kairo::kernel

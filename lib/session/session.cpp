@@ -1,0 +1,171 @@
+#include "session/session.hpp"
+
+#include <sys/wait.h>
+
+#include "base/signals.hpp"
+
+namespace kairo::session {
+namespace {
+
+stream::LogState read_state(const stream::StreamSlot& slot) {
+  stream::LogState state;
+  state.flags = slot.flags.load(std::memory_order_acquire);
+  state.tail = slot.tail.load(std::memory_order_acquire);
+  state.floor = slot.floor.load(std::memory_order_acquire);
+  state.capacity = slot.capacity.load(std::memory_order_acquire);
+  state.index_count = slot.index_count.load(std::memory_order_acquire);
+  return state;
+}
+
+}  // namespace
+
+Session::Session(Record record, std::uint64_t key, std::uint32_t slot_index, keeper::SessionSlot* slot)
+    : record_(std::move(record)), key_(key), slot_index_(slot_index), slot_(slot) {}
+
+void Session::launched(std::int32_t pid, SystemTime at) {
+  const auto phase = next(phase_, Event::launched);
+  if (!phase) return;
+  phase_ = *phase;
+  pid_ = pid;
+  started_at_ = at;
+}
+
+void Session::launch_failed() {
+  if (const auto phase = next(phase_, Event::launch_failed)) phase_ = *phase;
+}
+
+void Session::request_end(api::EndReason reason, std::string by) {
+  const auto phase = next(phase_, Event::end_requested);
+  if (!phase) return;
+  phase_ = *phase;
+  if (end_reason_) return;
+  end_reason_ = reason;
+  end_by_ = std::move(by);
+}
+
+bool Session::exited(int wait_status, SystemTime at) {
+  const auto phase = next(phase_, Event::exited);
+  if (!phase) return false;
+  phase_ = *phase;
+  end_ = End{at, wait_status, false};
+  paused = false;
+  return true;
+}
+
+bool Session::lost(SystemTime at) {
+  const auto phase = next(phase_, Event::keeper_lost);
+  if (!phase) return false;
+  phase_ = *phase;
+  end_ = End{at, 0, true};
+  paused = false;
+  return true;
+}
+
+api::Outcome Session::outcome() const {
+  api::Outcome out;
+  if (!end_) return out;
+  if (end_->lost) {
+    out.reason = api::EndReason::lost;
+  } else if (end_reason_) {
+    out.reason = *end_reason_;
+    if (!end_by_.empty()) out.by = end_by_;
+  } else if (WIFSIGNALED(end_->wait_status)) {
+    out.reason = api::EndReason::signaled;
+    if (!signaled_by_.empty()) out.by = signaled_by_;
+  }
+  return out;
+}
+
+api::Status Session::status() const {
+  if (!end_) return api::Status::running;
+  return !end_->lost && WIFEXITED(end_->wait_status) ? api::Status::exited : api::Status::killed;
+}
+
+stream::LogReader& Session::log(unsigned stream, int logs_dir) {
+  auto& log = logs_[stream];
+  if (!log)
+    log = std::make_unique<stream::LogReader>(logs_dir, key_, stream,
+                                              slot_ ? &slot_->streams[stream] : nullptr, frozen_[stream]);
+  return *log;
+}
+
+stream::LogState Session::log_state(unsigned stream) const {
+  return slot_ ? read_state(slot_->streams[stream]) : frozen_[stream];
+}
+
+void Session::freeze(int logs_dir) {
+  if (!slot_) return;
+  frozen_stdin_ = stdin_state();
+  frozen_stdin_.open = false;
+  frozen_stdin_.queued = 0;
+  for (unsigned stream = 0; stream < 2; ++stream) {
+    frozen_[stream] = log_state(stream);
+    // A reader that comes later needs the last state, too; a stream without a file needs no reader.
+    if (frozen_[stream].tail > 0) log(stream, logs_dir);
+    if (logs_[stream]) logs_[stream]->freeze();
+  }
+  stdin_.reset();
+  slot_ = nullptr;
+}
+
+void Session::drop_logs() {
+  for (unsigned stream = 0; stream < 2; ++stream) {
+    frozen_[stream].floor = frozen_[stream].tail;
+    if (logs_[stream]) logs_[stream]->drop();
+  }
+}
+
+StdinQueue& Session::make_standard_input() {
+  if (!stdin_) stdin_ = std::make_unique<StdinQueue>(slot_->standard_input);
+  return *stdin_;
+}
+
+api::StdinState Session::stdin_state() const {
+  if (!slot_) return frozen_stdin_;
+  api::StdinState state;
+  const keeper::StdinSlot& in = slot_->standard_input;
+  const std::uint64_t head = in.head.load(std::memory_order_acquire);
+  state.offset = in.tail.load(std::memory_order_relaxed);
+  const bool closed = in.close.load(std::memory_order_relaxed) != 0 ||
+                      in.state.load(std::memory_order_acquire) != 0 || (stdin_ && stdin_->closing());
+  state.open = record_.stdin_pipe && running() && !closed;
+  state.queued = state.offset > head ? state.offset - head : 0;
+  if (in.state.load(std::memory_order_acquire) != 0) state.queued = 0;
+  return state;
+}
+
+api::ProcessSession Session::view() const {
+  api::ProcessSession out;
+  out.id = record_.id;
+  out.pid = pid_;
+  out.argv = record_.argv;
+  out.cwd = record_.cwd;
+  out.status = status();
+  out.paused = paused;
+  out.started_at = to_iso8601(started_at_);
+  if (end_) {
+    out.exited_at = to_iso8601(end_->at);
+    if (!end_->lost && WIFEXITED(end_->wait_status)) out.exit_code = WEXITSTATUS(end_->wait_status);
+    if (!end_->lost && WIFSIGNALED(end_->wait_status)) out.signal = signal_name(WTERMSIG(end_->wait_status));
+    out.outcome = outcome();
+  }
+  out.owner = record_.owner;
+  out.labels = record_.labels;
+  if (!record_.correlation_id.empty()) out.correlation_id = record_.correlation_id;
+  out.standard_input = stdin_state();
+  for (unsigned stream = 0; stream < 2; ++stream) {
+    const stream::LogState log = log_state(stream);
+    auto& state = stream == 0 ? out.streams.standard_output : out.streams.standard_error;
+    state.bytes = log.tail;
+    state.first_offset = log.floor;
+    state.eof = log.eof();
+    if ((log.flags & stream::log_degraded) != 0) {
+      if (!out.degraded) out.degraded.emplace();
+      out.degraded->push_back(std::string(stream == 0 ? "stdout" : "stderr") +
+                              ": the disk refused, so its log keeps less than was asked for");
+    }
+  }
+  return out;
+}
+
+}  // namespace kairo::session

@@ -1,0 +1,127 @@
+// One process session as kairod keeps it: what does not change, how far it has come, and how it ended.
+// Offsets and flags that change often are in the slot shared with the keeper until the session has ended.
+// Lives on the kernel's thread; owned by the Registry.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "api/session.hpp"
+#include "base/clock.hpp"
+#include "base/limits.hpp"
+#include "keeper/table.hpp"
+#include "session/state.hpp"
+#include "session/stdin_queue.hpp"
+#include "stream/log_reader.hpp"
+
+namespace kairo::session {
+
+/// What the keeper holds for kairod, so that a later kairod knows the session again.
+struct Record {
+  std::string id;
+  std::vector<std::string> argv;
+  std::string cwd;
+  std::string owner;
+  std::map<std::string, std::string> labels;
+  std::string correlation_id;
+  std::string causation_id;
+  std::uint64_t kill_grace_ms = static_cast<std::uint64_t>(limits::kill_grace.count());
+  std::uint64_t retain_bytes = limits::retain_bytes;
+  std::uint64_t deadline_us = 0;  ///< Unix time when options.timeoutMs is over; 0: none.
+  bool stdin_pipe = false;
+  bool block_when_full = false;
+  bool kill_on_owner_exit = false;
+  bool stdout_pipe = true;
+  bool stderr_pipe = true;
+  static constexpr auto fields() {
+    using S = Record;
+    using reflect::defaulted;
+    return std::tuple(
+        defaulted("id", &S::id, ""), defaulted("argv", &S::argv, ""), defaulted("cwd", &S::cwd, ""),
+        defaulted("owner", &S::owner, ""), defaulted("labels", &S::labels, ""),
+        defaulted("correlationId", &S::correlation_id, ""), defaulted("causationId", &S::causation_id, ""),
+        defaulted("killGraceMs", &S::kill_grace_ms, ""), defaulted("retainBytes", &S::retain_bytes, ""),
+        defaulted("deadlineUs", &S::deadline_us, ""), defaulted("stdinPipe", &S::stdin_pipe, ""),
+        defaulted("blockWhenFull", &S::block_when_full, ""),
+        defaulted("killOnOwnerExit", &S::kill_on_owner_exit, ""),
+        defaulted("stdoutPipe", &S::stdout_pipe, ""), defaulted("stderrPipe", &S::stderr_pipe, ""));
+  }
+};
+
+/// How a session ended.
+struct End {
+  SystemTime at;
+  int wait_status = 0;  ///< As waitpid gives it; meaningless when `lost`.
+  bool lost = false;
+};
+
+class Session {
+ public:
+  Session(Record record, std::uint64_t key, std::uint32_t slot_index, keeper::SessionSlot* slot);
+
+  [[nodiscard]] const Record& record() const { return record_; }
+  [[nodiscard]] const std::string& id() const { return record_.id; }
+  [[nodiscard]] std::uint64_t key() const { return key_; }
+  [[nodiscard]] std::uint32_t slot_index() const { return slot_index_; }
+  /// nullptr once the session has let go of its slot.
+  [[nodiscard]] keeper::SessionSlot* slot() const { return slot_; }
+  [[nodiscard]] Phase phase() const { return phase_; }
+  [[nodiscard]] bool running() const { return phase_ == Phase::running || phase_ == Phase::ending; }
+  [[nodiscard]] bool ended() const { return phase_ == Phase::ended; }
+  [[nodiscard]] std::int32_t pid() const { return pid_; }
+  [[nodiscard]] const std::optional<End>& end() const { return end_; }
+  [[nodiscard]] api::Outcome outcome() const;
+  [[nodiscard]] api::Status status() const;
+
+  bool paused = false;
+
+  void launched(std::int32_t pid, SystemTime at);
+  void launch_failed();
+  /// The first request wins: it is the reason that the outcome tells.
+  void request_end(api::EndReason reason, std::string by);
+  /// Who sent the last terminating signal, for the outcome's `by`.
+  void note_signal(std::string by) { signaled_by_ = std::move(by); }
+  /// False when it had ended already.
+  bool exited(int wait_status, SystemTime at);
+  bool lost(SystemTime at);
+
+  /// The log of one stream; made on first use. `logs_dir` outlives the session.
+  stream::LogReader& log(unsigned stream, int logs_dir);
+  [[nodiscard]] stream::LogState log_state(unsigned stream) const;
+  [[nodiscard]] bool all_recorded() const { return log_state(0).eof() && log_state(1).eof(); }
+  /// Keeps the logs' last state and lets go of the slot, which the keeper may then give to another session.
+  void freeze(int logs_dir);
+  /// An ended session gives up its logs: all of their bytes count as dropped. Nobody may be reading them.
+  void drop_logs();
+
+  [[nodiscard]] StdinQueue* standard_input() { return stdin_.get(); }
+  StdinQueue& make_standard_input();
+  [[nodiscard]] api::StdinState stdin_state() const;
+
+  [[nodiscard]] api::ProcessSession view() const;
+
+ private:
+  Record record_;
+  std::uint64_t key_;
+  std::uint32_t slot_index_;
+  keeper::SessionSlot* slot_;
+  std::int32_t pid_ = 0;
+  Phase phase_ = Phase::starting;
+  SystemTime started_at_{};
+  std::optional<End> end_;
+  std::optional<api::EndReason> end_reason_;
+  std::string end_by_;
+  std::string signaled_by_;
+  std::unique_ptr<stream::LogReader> logs_[2];
+  stream::LogState frozen_[2];
+  api::StdinState frozen_stdin_;
+  std::unique_ptr<StdinQueue> stdin_;
+};
+
+}  // namespace kairo::session
