@@ -1,7 +1,7 @@
 // The daemon's own start says when it is ready: `kairod --daemonize` ends with 0 once the socket answers, and
 // with another status when it could not start, a live rival included. Its stderr comes back over a pipe, so
-// that the reason can be told; the daemon itself has /dev/null there. A failed start is no failure of ours as
-// long as a rival may still come up, hence the few further attempts.
+// that the reason can be told; the daemon itself has its log there. Exit code 69 means that a rival was
+// first, and then that one is waited for.
 #include "client/autostart.hpp"
 
 #include <algorithm>
@@ -24,8 +24,8 @@ namespace {
 
 using std::chrono::milliseconds;
 
-/// After a failed start: how long a rival that holds the lock may take until it listens.
-constexpr milliseconds rival_patience{3000};
+/// kairod's exit code when another daemon has the socket or the state directory (kairod(8)).
+constexpr int another_serves = 69;
 constexpr std::size_t said_bytes = 4096;
 
 bool is_program(const std::string& path) {
@@ -84,7 +84,7 @@ std::string find_daemon() {
 }
 
 struct Started {
-  bool ready = false;  ///< The program ended with 0.
+  int status = -1;  ///< Exit code; -1 while it runs and after a signal.
   std::string said;
 };
 
@@ -116,7 +116,7 @@ Result<Started> run_daemon(const std::string& program, const std::vector<std::st
     int status = 0;
     const pid_t reaped = waitpid(child, &status, WNOHANG);
     over = reaped == child || (reaped < 0 && errno == ECHILD);
-    started.ready = reaped == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    if (reaped == child && WIFEXITED(status)) started.status = WEXITSTATUS(status);
     char bytes[1024];
     while (said && (watch[0].revents || over)) {
       if (over) fcntl(said.get(), F_SETFL, O_NONBLOCK);  // the daemon itself may still hold the other end
@@ -154,12 +154,12 @@ Result<Channel> autostart(const AutostartOptions& options) {
   const SteadyTime deadline = SteadyClock::now() + options.patience;
   auto started = run_daemon(program, arguments, deadline);
   if (!started) return std::move(started).error();
-  SteadyTime give_up = deadline;
-  if (!started->ready) give_up = std::min(deadline, SteadyClock::now() + rival_patience);
+  // A rival that won may not listen yet; after any other failure there is nothing to wait for.
+  const bool may_come = started->status == 0 || started->status == another_serves;
   for (milliseconds pause{1};; pause = std::min(pause * 2, milliseconds(50))) {
     auto channel = Channel::connect(connect);
     if (channel || channel.error().code != Code::not_running) return channel;
-    if (SteadyClock::now() >= give_up) break;
+    if (!may_come || SteadyClock::now() >= deadline) break;
     std::this_thread::sleep_for(pause);
   }
   std::string message = program + " was started and no daemon answers at " + connect.socket;
