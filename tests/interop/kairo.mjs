@@ -287,6 +287,12 @@ export class KairoClient extends EventEmitter {
     return output;
   }
 
+  /** Lets go of what a subscription has had, and of the log so far. */
+  forgetOutput(subscriptionId) {
+    for (const stream of ['stdout', 'stderr']) this.#outputs.delete(`${subscriptionId} ${stream}`);
+    this.log.length = 0;
+  }
+
   /**
    * The first thing in the log, from index `from` on, for which `matches` holds; waits for it. `timeoutMs` bounds a
    * test that has failed.

@@ -469,14 +469,18 @@ kairoTest('a grandchild that keeps stdout open is ended with its main process', 
   await eventually(() => !isAlive(grandchild), 'the end of the grandchild');
 });
 
-kairoTest('a detached descendant delays exited by no more than the grace and lives on', async ({ client }) => {
+kairoTest('a detached descendant lives on, delays exited by no more than the grace, and ends its stream itself', async ({
+  client,
+}) => {
   const options = { detachDescendants: true, killGraceMs: 100 };
   const session = await start(client, testChild('double-fork', 1000, 'keep'), options);
-  await client.request('process.wait', { id: session.id });
-  await session.stdout.ended;
+  assert.equal((await client.request('process.wait', { id: session.id })).exitCode, 0);
+  await client.event('kairo.process.exited', session.id);
+  await client.first(() => session.stdout.text.endsWith('\n'), { what: 'the pid' });
   const daemon = Number(session.stdout.text);
   assert.ok(isAlive(daemon), 'the detached daemon lives');
   process.kill(daemon, 'SIGKILL');
+  await session.stdout.ended;
 });
 
 kairoTest('a double-forked daemon that keeps stdout does not keep exited back', async ({ client }) => {
