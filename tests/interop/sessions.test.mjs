@@ -19,12 +19,12 @@ import {
 // --- starting --------------------------------------------------------------------------------------
 
 kairoTest('spawn answers with the whole session before its events and chunks', async ({ client }) => {
-  const session = await start(client, ['echo', 'x'], { labels: { job: 'a' }, cwd: '/tmp' }, { params: { id: 'my.id-1' } });
-  await client.event('kairo.process.exited', 'my.id-1');
+  const session = await start(client, ['cat', '-'], { labels: { job: 'a' }, cwd: '/tmp' }, { params: { id: 'my.id-1' } });
+  await client.event('kairo.process.spawned', 'my.id-1');
   assert.equal(client.log[0].kind, 'response');
   assert.equal(session.id, 'my.id-1');
   assert.equal(session.processId, 'my.id-1');
-  assert.deepEqual(session.argv, ['echo', 'x']);
+  assert.deepEqual(session.argv, ['cat', '-']);
   assert.equal(session.cwd, '/tmp');
   assert.equal(session.status, 'running');
   assert.equal(session.paused, false);
