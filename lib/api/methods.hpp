@@ -120,10 +120,10 @@ struct SpawnResult : ProcessSession {
   std::string process_id;
   std::optional<std::string> subscription_id;
   static constexpr auto fields() {
-    return std::tuple_cat(
-        ProcessSession::fields(),
-        std::tuple(field("processId", &SpawnResult::process_id, "The id again"),
-                   field("subscriptionId", &SpawnResult::subscription_id, "The owner's subscription, unless declined")));
+    return std::tuple_cat(ProcessSession::fields(),
+                          std::tuple(field("processId", &SpawnResult::process_id, "The id again"),
+                                     field("subscriptionId", &SpawnResult::subscription_id,
+                                           "The owner's subscription, unless declined")));
   }
 };
 
