@@ -328,7 +328,7 @@ TEST_CASE("a code point that never becomes whole goes as base64 at the end") {
 
 TEST_CASE("bytes that are no text at all arrive whole by the default encoding") {
   std::string bytes;
-  for (int i = 0; i < 300'000; ++i) bytes.push_back(static_cast<char>(i * i >> 3));
+  for (unsigned i = 0; i < 300'000; ++i) bytes.push_back(static_cast<char>(i * i >> 3));
   TempDir dir;
   Log log(dir, 1 << 20);
   for (const std::size_t arena : {8u << 10, 1u << 20}) {
