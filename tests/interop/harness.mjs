@@ -53,6 +53,7 @@ class Daemon {
   #keeperPid;
 
   constructor() {
+    this.program = required('KAIROD');
     this.dir = fs.mkdtempSync(path.join(os.tmpdir(), 'kairo-interop-'));
     this.socket = path.join(this.dir, 'socket');
     this.stateDir = path.join(this.dir, 'state');
@@ -63,7 +64,7 @@ class Daemon {
     const log = fs.openSync(this.#logPath, 'a');
     const env = { ...process.env };
     for (const name of ['KAIRO_IPC_SOCKET', 'KAIRO_PROCESS_ID', 'KAIRO_CORRELATION_ID']) delete env[name];
-    this.#process = spawn(required('KAIROD'), ['--socket', this.socket, '--state-dir', this.stateDir], {
+    this.#process = spawn(this.program, ['--socket', this.socket, '--state-dir', this.stateDir], {
       stdio: ['ignore', log, log],
       env,
     });
@@ -85,7 +86,7 @@ class Daemon {
     return fs.existsSync(this.#logPath) ? fs.readFileSync(this.#logPath, 'utf8') : '';
   }
   get isAlive() {
-    return this.#process.exitCode === null && this.#process.signalCode === null;
+    return this.#process?.exitCode === null && this.#process.signalCode === null;
   }
 
   async connect() {

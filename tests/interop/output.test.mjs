@@ -186,6 +186,7 @@ kairoTest('throttle accounts for every byte and says so once per episode', async
     assertSameBytes(chunk.bytes, pattern(chunk.bytes.length, chunk.offset), `the chunk at ${chunk.offset}`);
   }
   const exited = await client.event('kairo.process.exited', session.id);
+  await client.event('kairo.process.output.throttled', session.id);
   const throttled = client.log.filter(({ type }) => type === 'kairo.process.output.throttled');
   const gaps = stdout.chunks.filter(({ dropped }) => dropped > 0).length;
   assert.ok(throttled.length >= 1 && throttled.length <= gaps, `${throttled.length} events for ${gaps} gaps`);
