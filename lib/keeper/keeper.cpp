@@ -42,12 +42,19 @@ constexpr std::size_t control_waiting_bytes = 1u << 20;
 constexpr int reserved_descriptors = 64;
 constexpr std::size_t welcome_descriptors = 200;
 constexpr std::size_t welcome_bytes = 256u << 10;
+/// Whoever started this keeper is given so long to come (Link::connect's own patience).
+constexpr std::chrono::seconds first_control_wait{10};
 constexpr int events_per_turn = 256;
 
 /// The most descriptors that this process may have, after the limit was raised as far as it goes (SPEC 4.8).
-int raise_descriptor_limit() {
+int raise_descriptor_limit(std::uint64_t own_max) {
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 1024;
+  if (own_max != 0) {
+    const rlimit own{own_max, limit.rlim_max};
+    return ::setrlimit(RLIMIT_NOFILE, &own) == 0 ? static_cast<int>(own_max)
+                                                 : static_cast<int>(limit.rlim_cur);
+  }
   unsigned long most = 0;
   if (std::FILE* file = std::fopen("/proc/sys/fs/nr_open", "re")) {
     if (std::fscanf(file, "%lu", &most) != 1) most = 0;
@@ -102,6 +109,7 @@ class Keeper {
   void on_event(std::uint64_t event, std::uint32_t events);
   void on_signal();
   [[nodiscard]] bool finished(SteadyTime now);
+  [[nodiscard]] SteadyTime idle_end() const;
 
   void accept_connection();
   void greet(std::uint64_t event);
@@ -162,8 +170,7 @@ int Keeper::run() {
       if (!next || at < *next) next = at;
     };
     if (signals_rest_) consider(*signals_rest_);
-    if (!control_ && pump_.size() == 0)
-      consider(idle_since_ + std::chrono::seconds(options_.idle_exit_seconds));
+    if (!control_ && pump_.size() == 0) consider(idle_end());
     int wait_ms = -1;
     if (next)
       wait_ms = static_cast<int>(std::clamp<std::int64_t>(
@@ -195,7 +202,12 @@ bool Keeper::finished(SteadyTime now) {
   if (control_ || launches_.busy()) return false;
   pump_.take_arrivals();
   if (terminated_ && pump_.running() == 0) return true;
-  return pump_.size() == 0 && now >= idle_since_ + std::chrono::seconds(options_.idle_exit_seconds);
+  return pump_.size() == 0 && now >= idle_end();
+}
+
+SteadyTime Keeper::idle_end() const {
+  const std::chrono::seconds idle(options_.idle_exit_seconds);
+  return idle_since_ + (epoch_ == 0 ? std::max(idle, first_control_wait) : idle);
 }
 
 void Keeper::on_event(std::uint64_t event, std::uint32_t events) {
@@ -381,9 +393,10 @@ void Keeper::flush_control() {
     pump_.exited().clear();
     return;
   }
-  while (!to_welcome_.empty() && control_->waiting() == 0) {
-    send_welcome_page(Welcome{});
+  for (;;) {
     if (!control_->flush()) return lose_control(nullptr);
+    if (to_welcome_.empty() || control_->waiting() > 0) break;
+    send_welcome_page(Welcome{});
   }
   if (to_welcome_.empty() && control_->waiting() < control_waiting_bytes) {
     if (!pump_.changed().empty()) {
@@ -434,7 +447,7 @@ int run_keeper(KeeperOptions options) {
   settle_signals();
   if (::prctl(PR_SET_CHILD_SUBREAPER, 1) != 0)
     return refuse(system_error("cannot become a subreaper", errno));
-  const int limit = raise_descriptor_limit();
+  const int limit = raise_descriptor_limit(options.own_files_max);
   options.listener = move_up(std::move(options.listener));
   options.state_dir = move_up(std::move(options.state_dir));
   ::fcntl(options.listener.get(), F_SETFL, ::fcntl(options.listener.get(), F_GETFL) | O_NONBLOCK);

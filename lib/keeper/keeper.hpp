@@ -14,6 +14,8 @@ struct KeeperOptions {
   /// The limit of open files that children get back (SPEC 4.8), as kairod found it.
   std::uint64_t child_files_soft = 1024;
   std::uint64_t child_files_hard = 1024;
+  /// Descriptors that the keeper itself may have; 0: as many as the system gives it.
+  std::uint64_t own_files_max = 0;
   unsigned idle_exit_seconds = 10;  ///< Ends by itself after so long without children and without kairod.
 };
 

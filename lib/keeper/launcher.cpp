@@ -197,6 +197,11 @@ LaunchError pipe_error(int error_number) {
 }  // namespace
 
 Result<Launcher> Launcher::make(FileLimit files) {
+  rlimit own{};  // a child cannot be given more than this process may have
+  if (::getrlimit(RLIMIT_NOFILE, &own) == 0 && own.rlim_max != RLIM_INFINITY) {
+    files.hard = std::min<std::uint64_t>(files.hard, own.rlim_max);
+    files.soft = std::min(files.soft, files.hard);
+  }
   Launcher out(files);
   out.null_ = UniqueFd(::open("/dev/null", O_RDWR | O_CLOEXEC));
   if (!out.null_) return system_error("cannot open /dev/null", errno);

@@ -17,6 +17,8 @@ namespace kairo::keeper {
 namespace {
 
 constexpr std::chrono::seconds connect_timeout{10};
+/// For what waits to be sent at the end.
+constexpr std::chrono::seconds stop_timeout{1};
 /// Before a keeper that ends this moment is asked again.
 constexpr std::chrono::milliseconds retry_delay{20};
 /// Values that one message may hold (limits::payload_values), less some for what is beside argv and env.
@@ -246,7 +248,11 @@ void Link::stop() {
   if (!*impl_->alive) return;
   *impl_->alive = false;
   impl_->lost = true;
-  impl_->control.channel.flush();
+  // Orders given before go out, unless the keeper does not take them.
+  const SteadyTime deadline = SteadyClock::now() + stop_timeout;
+  Channel& control = impl_->control.channel;
+  while (control.flush() && control.waiting() > 0 && wait_writable(control, deadline)) {
+  }
   impl_->control.readiness.cancel();
   impl_->launches.readiness.cancel();
   impl_->control.channel.release_socket().reset();

@@ -1,8 +1,8 @@
 // kairod's side of the keeper: finds or starts it, gives orders, hears what happened. Lives on the kernel's
 // thread (one Asio io_context) and calls its listener there.
 //
-// Order of calls: connect() once, which blocks for the handshake and returns what the keeper holds; then start(); then
-// orders at any time; stop() before destruction.
+// Order of calls: connect() once, which blocks for the handshake and returns what the keeper holds; then
+// start(); then orders at any time; stop() before destruction.
 #pragma once
 
 #include <chrono>
@@ -36,8 +36,9 @@ class Listener {
 struct LinkOptions {
   std::string state_dir;
   std::string instance_id;
-  std::vector<std::string> start_command;  ///< argv of the keeper: {"/proc/self/exe", "keeper", ...}; the listening
-                                           ///< socket is its descriptor 3, the state directory's descriptor 4.
+  std::vector<std::string>
+      start_command;  ///< argv of the keeper: {"/proc/self/exe", "keeper", ...}; the listening
+                      ///< socket is its descriptor 3, the state directory's descriptor 4.
 };
 
 class Link {

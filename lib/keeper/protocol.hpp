@@ -1,13 +1,13 @@
 // What kairod and keeper say to each other, over the Unix socket STATE_DIR/keeper.sock (SOCK_STREAM).
 //
-// A message is 4 bytes of length (big-endian, of what follows), 1 byte of MessageType, and one MsgPack map of the
-// struct of that name; unknown members are ignored, so that a version may add some. Descriptors go with the first
-// byte of their message (SCM_RIGHTS).
+// A message is 4 bytes of length (big-endian, of what follows), 1 byte of MessageType, and one MsgPack map of
+// the struct of that name; unknown members are ignored, so that a version may add some. Descriptors go with
+// the first byte of their message (SCM_RIGHTS).
 //
 // kairod opens two connections. The first message on each is Hello and the keeper's answer is Welcome, on the
-// control connection with the table's descriptor and every session. On `launch` connections only Launch goes in and
-// Launched or LaunchFailed comes out, one for each, in order; the keeper's launcher thread serves it. On the
-// control connection everything else.
+// control connection with the table's descriptor and every session. On `launch` connections only Launch goes
+// in and Launched or LaunchFailed comes out, one for each, in order; the keeper's launcher thread serves it.
+// On the control connection everything else.
 //
 // The keeper trusts kairod (same user, checked by SO_PEERCRED) but parses with bounds all the same.
 // When a control connection ends the keeper goes on without kairod: it reads output, feeds what stdin rings
@@ -80,9 +80,10 @@ struct HeldSession {
   }
 };
 
-/// Answer to Hello. On the control connection the table's descriptor comes with it. Sessions come in several Welcomes
-/// (`more` set on all but the last) so that no message is over message_bytes_max and none carries more than 200
-/// descriptors.
+/// Answer to Hello. On the control connection the table's descriptor comes with it. Sessions come in several
+/// Welcomes
+/// (`more` set on all but the last) so that no message is over message_bytes_max and none carries more than
+/// 200 descriptors.
 struct Welcome {
   std::uint32_t version = protocol_version;
   std::string keeper_id;
@@ -99,7 +100,9 @@ struct Welcome {
 
 /// Where one of the three standard descriptors leads.
 enum class Stdio : std::uint8_t { pipe, null, fd, to_stdout };
-constexpr auto enum_names(Stdio) { return std::array<std::string_view, 4>{"pipe", "null", "fd", "stdout"}; }
+constexpr auto enum_names(Stdio) {
+  return std::array<std::string_view, 4>{"pipe", "null", "fd", "stdout"};
+}
 
 struct Launch {
   std::uint64_t token = 0;
@@ -115,7 +118,7 @@ struct Launch {
   std::uint64_t retain_bytes = 0;
   std::uint64_t kill_grace_ms = 0;
   bool detach_descendants = false;
-  std::string mark;       ///< Session id; a process belongs to it whose environment has KAIRO_PROCESS_ID=mark.
+  std::string mark;  ///< Session id; a process belongs to it whose environment has KAIRO_PROCESS_ID=mark.
   reflect::Bytes record;  ///< kairod's own; kept and given back with HeldSession.
   static constexpr auto fields() {
     using S = Launch;
@@ -152,7 +155,9 @@ struct LaunchFailed {
 };
 
 enum class SignalScope : std::uint8_t { group, main, all };
-constexpr auto enum_names(SignalScope) { return std::array<std::string_view, 3>{"group", "main", "all"}; }
+constexpr auto enum_names(SignalScope) {
+  return std::array<std::string_view, 3>{"group", "main", "all"};
+}
 
 /// Sends a signal; a terminating one is followed by SIGCONT. Answered by Signaled.
 struct Signal {
@@ -174,8 +179,9 @@ struct Signaled {
   }
 };
 
-/// StdinRing (with the memfd), StdinReady (bytes or a close wait and `idle` was set), ResumePump (a pin moved and
-/// log_held was set), Release (kairod has taken the exit over: slot and memory may go; the log files stay).
+/// StdinRing (with the memfd), StdinReady (bytes or a close wait and `idle` was set), ResumePump (a pin moved
+/// and log_held was set), Release (kairod has taken the exit over: slot and memory may go; the log files
+/// stay).
 struct Key {
   std::uint64_t key = 0;
   static constexpr auto fields() { return std::tuple(field("key", &Key::key, "")); }

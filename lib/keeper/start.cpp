@@ -82,7 +82,25 @@ std::string name_of(const std::string& program) {
   ::_exit(127);
 }
 
+bool wait_for(const Channel& channel, short event, SteadyTime deadline) {
+  for (;;) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - SteadyClock::now()).count();
+    if (left <= 0) return false;
+    pollfd polled{channel.socket(), event, 0};
+    const int ready = ::poll(&polled, 1, static_cast<int>(left));
+    if (ready > 0) return true;
+    if (ready < 0 && errno != EINTR) return false;
+  }
+}
+
 }  // namespace
+
+bool wait_readable(const Channel& channel, SteadyTime deadline) {
+  return wait_for(channel, POLLIN, deadline);
+}
+bool wait_writable(const Channel& channel, SteadyTime deadline) {
+  return wait_for(channel, POLLOUT, deadline);
+}
 
 Result<std::optional<UniqueFd>> connect_keeper(int state_dir) {
   UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
@@ -141,17 +159,6 @@ Result<void> start_keeper(int state_dir, const std::vector<std::string>& command
   if (got == static_cast<ssize_t>(sizeof error_number))
     return system_error("cannot start the keeper \"" + command[0] + "\"", error_number);
   return {};
-}
-
-bool wait_readable(const Channel& channel, SteadyTime deadline) {
-  for (;;) {
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - SteadyClock::now()).count();
-    if (left <= 0) return false;
-    pollfd polled{channel.socket(), POLLIN, 0};
-    const int ready = ::poll(&polled, 1, static_cast<int>(left));
-    if (ready > 0) return true;
-    if (ready < 0 && errno != EINTR) return false;
-  }
 }
 
 }  // namespace kairo::keeper

@@ -19,7 +19,8 @@ Result<std::optional<UniqueFd>> connect_keeper(int state_dir);
 /// caller.
 Result<void> start_keeper(int state_dir, const std::vector<std::string>& command);
 
-/// Waits until the socket is readable; false when the deadline has passed.
+/// Waits until the socket is readable, or writable; false when the deadline has passed.
 bool wait_readable(const Channel& channel, SteadyTime deadline);
+bool wait_writable(const Channel& channel, SteadyTime deadline);
 
 }  // namespace kairo::keeper

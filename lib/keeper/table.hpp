@@ -1,6 +1,7 @@
-// The session table: shared memory of keeper and kairod, a file in the state directory ("table"), mapped by both.
-// One slot per live session; it holds what changes often (offsets, flags, pins), while what changes seldom
-// travels as messages (protocol.hpp). The keeper makes the file and passes its descriptor with Welcome.
+// The session table: shared memory of keeper and kairod, a file in the state directory ("table"), mapped by
+// both. One slot per live session; it holds what changes often (offsets, flags, pins), while what changes
+// seldom travels as messages (protocol.hpp). The keeper makes the file and passes its descriptor with
+// Welcome.
 #pragma once
 
 #include <atomic>
@@ -22,15 +23,17 @@ enum StdinFlag : std::uint32_t {
   stdin_broken = 4,  ///< Keeper, with stdin_closed: the reader went away before it had taken everything.
 };
 
-/// The stdin ring: limits::stdin_bytes in a memfd that kairod makes at the first write and passes to the keeper.
-/// Byte `offset` of the stream lies at offset % limits::stdin_bytes. Accepted means: below `tail`.
+/// The stdin ring: limits::stdin_bytes in a memfd that kairod makes at the first write and passes to the
+/// keeper. Byte `offset` of the stream lies at offset % limits::stdin_bytes. Accepted means: below `tail`.
 struct alignas(64) StdinSlot {
   std::atomic<std::uint64_t> tail;   ///< kairod: bytes accepted since the start.
   std::atomic<std::uint64_t> head;   ///< Keeper: bytes written into the pipe.
   std::atomic<std::uint32_t> close;  ///< kairod: stdin_close or 0.
   std::atomic<std::uint32_t> state;  ///< Keeper: stdin_closed, stdin_broken.
-  std::atomic<std::uint32_t> wake;   ///< kairod sets 1 to be told when head or state moves; the keeper takes it.
-  std::atomic<std::uint32_t> idle;   ///< Keeper sets 1 when it wants a StdinReady order for new bytes; kairod takes it.
+  std::atomic<std::uint32_t>
+      wake;  ///< kairod sets 1 to be told when head or state moves; the keeper takes it.
+  std::atomic<std::uint32_t>
+      idle;  ///< Keeper sets 1 when it wants a StdinReady order for new bytes; kairod takes it.
   std::uint64_t reserved[4];
 };
 static_assert(sizeof(StdinSlot) == 64);
@@ -38,7 +41,8 @@ static_assert(sizeof(StdinSlot) == 64);
 struct alignas(64) SessionSlot {
   std::atomic<std::uint64_t> key;  ///< The session's key; 0: free. Chosen by kairod, never used again.
   std::atomic<std::int32_t> pid;   ///< Main process; stays after its end.
-  std::atomic<std::uint32_t> kairod_wants_hold;  ///< 1: pins outlive kairod's death for limits::orphaned_hold.
+  std::atomic<std::uint32_t>
+      kairod_wants_hold;  ///< 1: pins outlive kairod's death for limits::orphaned_hold.
   std::uint64_t reserved[6];
   StdinSlot standard_input;
   stream::StreamSlot streams[2];
