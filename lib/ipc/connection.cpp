@@ -199,37 +199,38 @@ bool Connection::send_chunks() {
     handler_->fill(batch_, room);
     if (batch_.empty()) handler_->filled();
     if (closed_ || batch_.empty()) return !closed_;
-    std::size_t first = 0, offset = 0;
-    auto pieces = batch_.pieces();
-    std::size_t left = batch_.bytes();
+    const auto& pieces = batch_.pieces();
+    std::size_t first = 0, sent = 0;
     bool full = false;
-    while (left > 0 && !full) {
+    while (sent < batch_.bytes()) {
+      // A short send is the socket saying that it is full; only IOV_MAX makes several calls of one batch.
       msghdr message{};
-      message.msg_iov = pieces.data() + first;
+      message.msg_iov = const_cast<iovec*>(pieces.data()) + first;
       message.msg_iovlen = std::min<std::size_t>(pieces.size() - first, 1024);
+      std::size_t asked = 0;
+      for (std::size_t i = 0; i < message.msg_iovlen; ++i) asked += message.msg_iov[i].iov_len;
       const ssize_t put = ::sendmsg(socket_.native_handle(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
-      if (put < 0) {
-        if (errno == EINTR) continue;
-        if (errno != EAGAIN) {
-          const int error = errno;
-          finish(error == EPIPE || error == ECONNRESET
-                     ? std::nullopt
-                     : std::optional(system_error("cannot write to the peer", error)));
-          return false;
-        }
-        full = true;
-        break;
+      if (put < 0 && errno == EINTR) continue;
+      if (put < 0 && errno != EAGAIN) {
+        const int error = errno;
+        finish(error == EPIPE || error == ECONNRESET
+                   ? std::nullopt
+                   : std::optional(system_error("cannot write to the peer", error)));
+        return false;
       }
-      left -= static_cast<std::size_t>(put);
-      offset = static_cast<std::size_t>(put);
-      while (first < pieces.size() && offset >= pieces[first].iov_len) offset -= pieces[first++].iov_len;
-      if (first < pieces.size()) {
-        pieces[first].iov_base = static_cast<char*>(pieces[first].iov_base) + offset;
-        pieces[first].iov_len -= offset;
+      const std::size_t got = put < 0 ? 0 : static_cast<std::size_t>(put);
+      sent += got;
+      full = got < asked;
+      if (full) break;
+      first += message.msg_iovlen;
+    }
+    if (sent < batch_.bytes()) {
+      auto copied = batch_.copy_rest(sent, outbox_);
+      if (!copied) {
+        finish(std::move(copied).error());
+        return false;
       }
     }
-    for (; first < pieces.size() && left > 0; ++first)
-      outbox_.append(static_cast<const char*>(pieces[first].iov_base), pieces[first].iov_len);
     handler_->filled();
     if (closed_) return false;
     if (full) {

@@ -146,6 +146,12 @@ void Kernel::adopt(std::vector<keeper::Link::Held> held) {
   }
 }
 
+void Kernel::launch_decided(const std::string& id) {
+  auto node = starting.extract(id);
+  if (node.empty()) return;
+  for (const auto& request : node.mapped()) request();
+}
+
 void Kernel::began(session::Session& session, const std::shared_ptr<Client>& owner,
                    const std::string& subscription_id) {
   if (owner || session.record().deadline_us != 0) {
@@ -301,12 +307,15 @@ void Kernel::sweep_logs() {
     for (unsigned stream = 0; stream < 2; ++stream) known.insert(stream::log_file_name(each.key(), stream));
     return true;
   });
-  boost::asio::post(worker_, [path = options_.state_dir + "/logs", known = std::move(known)] {
+  // What is spawned while the worker looks has a higher key.
+  boost::asio::post(worker_, [path = options_.state_dir + "/logs", known = std::move(known),
+                              first_new = stream::log_file_name(registry_.next_key(), 0)] {
     DIR* dir = ::opendir(path.c_str());
     if (!dir) return;
     while (const dirent* entry = ::readdir(dir)) {
       const std::string name = entry->d_name;
-      if (name.size() == 18 && name[16] == '.' && !known.contains(name))
+      if (name.size() == first_new.size() && name[16] == '.' && name < first_new && !known.contains(name))
+
         ::unlinkat(::dirfd(dir), name.c_str(), 0);
     }
     ::closedir(dir);

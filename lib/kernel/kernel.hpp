@@ -85,8 +85,10 @@ class Kernel final : public keeper::Listener {
   Result<session::Session*> reach(const Client& client, const std::string& id) const;
 
   // --- sessions
-  /// Ids that are being launched.
-  std::unordered_set<std::string> starting;
+  /// Ids that are being launched, with the requests that came for them meanwhile (a client may pipeline an
+  /// attach behind its spawn): they are taken up once the launch is decided, in their order.
+  std::unordered_map<std::string, std::vector<std::function<void()>>> starting;
+  void launch_decided(const std::string& id);
   void began(session::Session& session, const std::shared_ptr<Client>& owner,
              const std::string& subscription_id);
   /// SIGTERM now and SIGKILL after `grace`; the outcome will tell `reason` and `by`.

@@ -10,7 +10,8 @@ template <class P, class R>
 Method row(std::string_view name, Needs needs, void (*handler)(Kernel&, Call&, P, Reply<R>),
            std::string_view text) {
   Method method{name, text, needs, &reflect::type_info<P>(), &reflect::type_info<R>(), {}};
-  method.call = [handler](Kernel& kernel, Call& call, const msgpack::object* params, Answerer answerer) {
+  method.call = [handler, needs](Kernel& kernel, Call& call, const msgpack::object* params,
+                                 Answerer answerer) {
     P decoded{};
     static const msgpack::object none = [] {
       msgpack::object map;
@@ -22,7 +23,22 @@ Method row(std::string_view name, Needs needs, void (*handler)(Kernel&, Call&, P
     reflect::Context context("params", reflect::Unknown::refuse);
     if (!reflect::decode(context, params ? *params : none, decoded))
       return answerer.fail(std::move(context).take_error());
-    handler(kernel, call, std::move(decoded), Reply<R>(std::move(answerer)));
+    Reply<R> reply(std::move(answerer));
+    if constexpr (requires { decoded.id.size(); } && !std::is_same_v<P, api::SpawnParams>) {
+      const auto starting = needs == Needs::reach ? kernel.starting.find(decoded.id) : kernel.starting.end();
+      if (starting != kernel.starting.end()) {
+        starting->second.push_back([handler, &kernel, client = call.client, decoded = std::move(decoded),
+                                    reply, correlation = std::string(call.correlation_id),
+                                    causation = std::string(call.causation_id)]() mutable {
+          if (!client->open()) return;
+          std::vector<UniqueFd> no_descriptors;
+          Call later{client, correlation, causation, no_descriptors};
+          handler(kernel, later, std::move(decoded), reply);
+        });
+        return;
+      }
+    }
+    handler(kernel, call, std::move(decoded), std::move(reply));
   };
   return method;
 }

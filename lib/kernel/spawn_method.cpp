@@ -246,17 +246,18 @@ void spawn(Kernel& kernel, Call& call, api::SpawnParams params, Reply<api::Spawn
   plan.order.slot = place->slot;
   plan.order.record.data = reflect::to_msgpack(plan.record);
 
-  kernel.starting.insert(id);
+  kernel.starting.try_emplace(id);
   // The order goes out before the closure takes the rest of the plan.
   const keeper::Launch order = std::move(plan.order);
   kernel.link().launch(
       order, std::move(call.descriptors),
       [&kernel, client = std::weak_ptr(call.client), reply, place = *place, subscribe = plan.subscribe,
        record = std::move(plan.record)](Result<keeper::Launched> launched) mutable {
-        kernel.starting.erase(record.id);
+        const std::string started_id = record.id;
         if (!launched) {
           kernel.sessions().give_back(place.slot);
-          return reply(launched.error());
+          reply(launched.error());
+          return kernel.launch_decided(started_id);
         }
         if (session::Session* old = kernel.sessions().find(record.id)) kernel.forget(*old);
         const bool kill_with_owner = record.kill_on_owner_exit;
@@ -283,12 +284,12 @@ void spawn(Kernel& kernel, Call& call, api::SpawnParams params, Reply<api::Spawn
         kernel.emit(session, "kairo.process.spawned",
                     {{"argv", reflect::Any{reflect::to_msgpack(session.record().argv)}},
                      {"cwd", session.record().cwd}});
-        if (!kill_with_owner) return;
-        if (owner)
+        if (kill_with_owner && owner)
           owner->kill_with.insert(session.key());
-        else
+        else if (kill_with_owner)
           kernel.terminate(session, api::EndReason::owner_gone, {},
                            std::chrono::milliseconds(session.record().kill_grace_ms));
+        kernel.launch_decided(started_id);
       });
 }
 

@@ -50,6 +50,8 @@ class Registry {
   /// Ended sessions, oldest end first.
   [[nodiscard]] std::vector<Session*> ended() const;
 
+  /// Every session that is yet to be added has this key or a higher one.
+  [[nodiscard]] std::uint64_t next_key() const { return next_key_; }
   [[nodiscard]] std::size_t size() const { return by_key_.size(); }
   [[nodiscard]] std::size_t live() const { return by_key_.size() - ended_.size(); }
   /// In order of their start, from the first key above `after`; stops when f gives false.

@@ -1,5 +1,6 @@
 #include "session/session.hpp"
 
+#include <algorithm>
 #include <sys/wait.h>
 
 #include "base/signals.hpp"
@@ -11,7 +12,8 @@ stream::LogState read_state(const stream::StreamSlot& slot) {
   stream::LogState state;
   state.flags = slot.flags.load(std::memory_order_acquire);
   state.tail = slot.tail.load(std::memory_order_acquire);
-  state.floor = slot.floor.load(std::memory_order_acquire);
+  // The keeper raises the floor ahead of a splice: it may stand above the tail that was read.
+  state.floor = std::min(slot.floor.load(std::memory_order_acquire), state.tail);
   state.capacity = slot.capacity.load(std::memory_order_acquire);
   state.index_count = slot.index_count.load(std::memory_order_acquire);
   return state;

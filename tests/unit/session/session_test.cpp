@@ -1,0 +1,81 @@
+#include "session/session.hpp"
+
+#include <csignal>
+
+#include <doctest/doctest.h>
+
+using namespace kairo;
+using session::Session;
+
+namespace {
+constexpr int exit_status(int code) {
+  return code << 8;
+}
+
+struct Fixture {
+  keeper::SessionSlot slot{};
+  Session session{session::Record{}, 7, 0, &slot};
+  Fixture() { session.launched(42, system_now()); }
+};
+}  // namespace
+
+TEST_CASE("an exit code and a signal exclude each other") {
+  Fixture exited, killed;
+  exited.session.exited(exit_status(3), system_now());
+  CHECK(exited.session.view().exit_code == 3);
+  CHECK_FALSE(exited.session.view().signal);
+  CHECK(exited.session.status() == api::Status::exited);
+  killed.session.exited(SIGKILL, system_now());
+  CHECK_FALSE(killed.session.view().exit_code);
+  CHECK(killed.session.view().signal == "SIGKILL");
+  CHECK(killed.session.status() == api::Status::killed);
+}
+
+TEST_CASE("exit 9 is not signal 9") {
+  Fixture fixture;
+  fixture.session.exited(exit_status(9), system_now());
+  CHECK(fixture.session.outcome().reason == api::EndReason::exited);
+}
+
+TEST_CASE("the outcome tells the first reason, however the process then ended") {
+  Fixture fixture;
+  fixture.session.request_end(api::EndReason::canceled, "user:1");
+  fixture.session.request_end(api::EndReason::timeout, "");
+  fixture.session.exited(exit_status(0), system_now());
+  CHECK(fixture.session.outcome().reason == api::EndReason::canceled);
+  CHECK(fixture.session.outcome().by == "user:1");
+}
+
+TEST_CASE("a signal from outside is told as one, and by whom when Kairo sent it") {
+  Fixture outside, inside;
+  outside.session.exited(SIGSEGV, system_now());
+  CHECK(outside.session.outcome().reason == api::EndReason::signaled);
+  CHECK_FALSE(outside.session.outcome().by);
+  inside.session.note_signal("user:5");
+  inside.session.exited(SIGTERM, system_now());
+  CHECK(inside.session.outcome().by == "user:5");
+}
+
+TEST_CASE("a session without a keeper is lost, not guessed") {
+  Fixture fixture;
+  CHECK(fixture.session.lost(system_now()));
+  CHECK(fixture.session.outcome().reason == api::EndReason::lost);
+  CHECK_FALSE(fixture.session.view().exit_code);
+  CHECK_FALSE(fixture.session.exited(0, system_now()));
+}
+
+TEST_CASE("offsets stay readable after the slot was given back") {
+  Fixture fixture;
+  fixture.slot.streams[0].tail.store(100);
+  fixture.slot.streams[0].floor.store(40);
+  fixture.slot.streams[0].flags.store(stream::log_eof);
+  fixture.slot.streams[1].flags.store(stream::log_eof);
+  fixture.session.exited(0, system_now());
+  CHECK(fixture.session.all_recorded());
+  fixture.session.freeze(-1);
+  CHECK(fixture.session.slot() == nullptr);
+  CHECK(fixture.session.view().streams.standard_output.bytes == 100);
+  CHECK(fixture.session.view().streams.standard_output.first_offset == 40);
+  fixture.session.drop_logs();
+  CHECK(fixture.session.view().streams.standard_output.first_offset == 100);
+}
