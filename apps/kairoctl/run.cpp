@@ -110,7 +110,7 @@ class Run {
   std::vector<int> early_signals_;  ///< Came before the program was started.
   int interrupts_ = 0;
   bool spawned_ = false;
-  bool attached_ = false;
+  std::optional<Error> echo_;
   bool forgetting_ = false;
   std::optional<int> exit_code_;
   std::optional<int> failed_;  ///< Leave with this exit code.
@@ -363,16 +363,19 @@ Result<void> Run::on_response(std::string_view payload) {
       } else {
         spawned_ = true;
         stdin_open_ = has_stdin_;
+        if (echo_) return *std::move(echo_);
         for (int number : early_signals_) forward(number);
       }
       return {};
     case Asked::attach:
-      // After a failed spawn this is its echo.
-      if (error && spawned_) return *std::move(error);
-      return {};
     case Asked::wait:
-      if (error && spawned_) return *std::move(error);
-      return error ? Result<void>() : on_wait(*response->result);
+      if (error && !spawned_)
+        echo_ = std::move(error);  // of a spawn that failed, whose own answer says why
+      else if (error)
+        return *std::move(error);
+      else if (what == Asked::wait)
+        return on_wait(*response->result);
+      return {};
     case Asked::stdin_write:
       --writes_in_flight_;
       if (error) {
