@@ -1,0 +1,28 @@
+# Runs kairo-bench with the smallest sizes and looks at what it prints: one JSON object per line, every scenario
+# there, nothing failed. cmake -DBENCH=... -DKAIROD=... -DKAIROCTL=... -P smoke.cmake
+execute_process(
+  COMMAND ${BENCH} --smoke --kairod ${KAIROD} --kairoctl ${KAIROCTL}
+  OUTPUT_VARIABLE out RESULT_VARIABLE status TIMEOUT 110)
+message("${out}")
+if(NOT status EQUAL 0)
+  message(FATAL_ERROR "kairo-bench ended with ${status}")
+endif()
+string(REGEX MATCHALL "[^\n]+" lines "${out}")
+set(seen)
+foreach(line IN LISTS lines)
+  string(JSON scenario ERROR_VARIABLE problem GET "${line}" scenario)
+  foreach(member case unit value raw ratio min max repeats)
+    if(NOT problem)
+      string(JSON ignored ERROR_VARIABLE problem GET "${line}" ${member})
+    endif()
+  endforeach()
+  if(problem)
+    message(FATAL_ERROR "${problem}: ${line}")
+  endif()
+  list(APPEND seen ${scenario})
+endforeach()
+foreach(scenario rpc spawn stream stdin fanout idle cli stalled)
+  if(NOT scenario IN_LIST seen)
+    message(FATAL_ERROR "nothing was said about ${scenario}")
+  endif()
+endforeach()
