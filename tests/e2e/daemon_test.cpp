@@ -1,4 +1,5 @@
 // The daemon's life as a client sees it: autostart, and whose socket it is.
+#include <memory>
 #include <algorithm>
 #include <csignal>
 #include <cstring>
