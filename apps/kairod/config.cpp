@@ -139,7 +139,6 @@ Result<Config> load_config(const std::optional<std::string>& explicit_file) {
 
 std::string resolve_socket(const Config& config) {
   if (config.socket) return *config.socket;
-  if (const auto named = environment("KAIRO_IPC_SOCKET")) return *named;
   struct stat status {};
   if (::lstat(default_socket, &status) == 0 && status.st_uid != ::geteuid())
     if (const auto runtime = environment("XDG_RUNTIME_DIR")) return *runtime + "/kairo-kernel.sock";

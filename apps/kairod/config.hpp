@@ -28,7 +28,7 @@ struct Config {
 /// problem.
 Result<Config> load_config(const std::optional<std::string>& explicit_file);
 
-/// What the flags and the environment leave open. Also the instance's state directory (SPEC 3.5).
+/// What files, environment and flags (main.cpp) leave open. Also the instance's state directory (SPEC 3.5).
 std::string resolve_socket(const Config& config);
 std::string resolve_state_dir(const Config& config, const std::string& socket);
 

@@ -188,7 +188,7 @@ void Daemon::reload() {
   if (!config) return log_line("the configuration was not reloaded: " + config.error().message);
   kernel_->configure(config->ended_sessions, config->ended_session_age, config->total_log_bytes,
                      config->root_reaches_all);
-  invocation_.config.on_shutdown = config->on_shutdown;
+  invocation_.config.on_shutdown = invocation_.on_shutdown.value_or(config->on_shutdown);
   log_line("the configuration was reloaded");
 }
 

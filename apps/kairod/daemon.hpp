@@ -11,6 +11,8 @@ namespace kairo::daemon {
 struct Invocation {
   Config config;
   std::optional<std::string> config_file;  ///< Named by --config; read again on SIGHUP.
+  std::optional<kernel::OnShutdown>
+      on_shutdown;  ///< Named by --on-shutdown: goes before the files, also on SIGHUP.
   bool daemonize = false;
 };
 

@@ -1,5 +1,6 @@
 // kairod: the daemon, and (as `kairod keeper`) the keeper that it starts.
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <unistd.h>
 
@@ -50,6 +51,7 @@ int run(int argc, char** argv) {
     char buffer[4096];
     return std::string(::getcwd(buffer, sizeof buffer) ? buffer : "") + "/" + path;
   };
+  if (const char* named = std::getenv("KAIRO_IPC_SOCKET"); named && *named) invocation.config.socket = named;
   if (!socket.empty()) invocation.config.socket = absolute(socket);
   if (!state_dir.empty()) invocation.config.state_dir = absolute(state_dir);
   if (!on_shutdown.empty())

@@ -14,8 +14,15 @@
 namespace kairo::daemon {
 
 void notify_supervisor(const std::string& state) {
-  const char* path = std::getenv("NOTIFY_SOCKET");
-  if (!path || (path[0] != '/' && path[0] != '@')) return;
+  // Taken out of the environment, so that children do not speak for the daemon.
+  static const std::string named = [] {
+    const char* value = std::getenv("NOTIFY_SOCKET");
+    std::string kept = value ? value : "";
+    ::unsetenv("NOTIFY_SOCKET");
+    return kept;
+  }();
+  const char* path = named.c_str();
+  if (named.empty() || (path[0] != '/' && path[0] != '@')) return;
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   const std::size_t length = std::strlen(path);
@@ -38,6 +45,7 @@ Result<UniqueFd> take_activation_socket() {
   ::unsetenv("LISTEN_PID");
   ::unsetenv("LISTEN_FDS");
   ::unsetenv("LISTEN_FDNAMES");
+  notify_supervisor("STATUS=starting");
   if (passed == 0) return UniqueFd();
   if (passed != 1)
     return Error(Code::invalid_params,

@@ -210,8 +210,135 @@ std::size_t ChunkWriter::write_head(char* to, const ChunkHead& head, std::size_t
   return head_size;
 }
 
+namespace {
+
+/// Reads the form that ChunkWriter writes: a fixmap whose keys are fixstr and whose values are scalars.
+/// False, and the view half-filled, for every other form, which the visitor reads.
+class PlainChunk {
+ public:
+  PlainChunk(std::string_view payload, ChunkView& out)
+      : at_(payload.data()), end_(at_ + payload.size()), out_(out) {}
+
+  bool read() {
+    if (at_ == end_ || (byte() & 0xf0u) != 0x80) return false;
+    unsigned members = *at_++ & 0x0fu;
+    bool has_stream = false, has_chunk = false;
+    for (; members > 0; --members) {
+      std::string_view key, text;
+      if (!take_text(key)) return false;
+      if (key == "chunk") {
+        if (!take_bytes(out_.chunk)) return false;
+        has_chunk = true;
+      } else if (key == "seq") {
+        if (!take_number(out_.seq)) return false;
+      } else if (key == "offset") {
+        if (!take_number(out_.offset)) return false;
+      } else if (key == "dropped") {
+        if (!take_number(out_.dropped)) return false;
+      } else if (key == "stream") {
+        if (!take_text(text) || (text != "stdout" && text != "stderr")) return false;
+        out_.stream = text == "stdout" ? StreamName::standard_output : StreamName::standard_error;
+        has_stream = true;
+      } else if (key == "encoding") {
+        if (!take_text(text)) return false;
+        if (text == "utf8")
+          out_.encoding = Encoding::utf8;
+        else if (text == "binary")
+          out_.encoding = Encoding::binary;
+        else if (text == "base64")
+          out_.encoding = Encoding::base64;
+        else
+          return false;
+      } else if (key == "processId") {
+        if (!take_text(out_.process_id)) return false;
+      } else if (key == "subscriptionId") {
+        if (!take_text(out_.subscription_id)) return false;
+      } else if (key == "correlationId") {
+        if (!take_text(out_.correlation_id)) return false;
+      } else if (key == "eof") {
+        if (!take_flag(out_.eof)) return false;
+      } else if (key == "truncated") {
+        if (!take_flag(out_.truncated)) return false;
+      } else if (key == "partial") {
+        if (!take_flag(out_.partial)) return false;
+      } else {
+        return false;
+      }
+    }
+    return at_ == end_ && has_stream && has_chunk;
+  }
+
+ private:
+  [[nodiscard]] unsigned byte() const { return static_cast<unsigned char>(*at_); }
+  [[nodiscard]] std::size_t left() const { return static_cast<std::size_t>(end_ - at_); }
+
+  bool take(std::size_t size, std::string_view& out) {
+    if (left() < size) return false;
+    out = {at_, size};
+    at_ += size;
+    return true;
+  }
+  /// A big-endian number of so many bytes.
+  bool take_raw(std::size_t size, std::uint64_t& out) {
+    if (left() < size) return false;
+    out = 0;
+    for (std::size_t i = 0; i < size; ++i) out = out << 8 | static_cast<unsigned char>(at_[i]);
+    at_ += size;
+    return true;
+  }
+  bool take_number(std::uint64_t& out) {
+    if (at_ == end_) return false;
+    const unsigned type = byte();
+    ++at_;
+    if (type < 0x80) {
+      out = type;
+      return true;
+    }
+    return type >= 0xcc && type <= 0xcf && take_raw(std::size_t{1} << (type - 0xcc), out);
+  }
+  bool take_flag(bool& out) {
+    if (at_ == end_ || (byte() & 0xfeu) != 0xc2) return false;
+    out = byte() == 0xc3;
+    ++at_;
+    return true;
+  }
+  /// fixstr or str8, as names and ids are.
+  bool take_text(std::string_view& out) {
+    if (at_ == end_) return false;
+    const unsigned type = byte();
+    ++at_;
+    if ((type & 0xe0u) == 0xa0) return take(type & 0x1fu, out);
+    std::uint64_t size = 0;
+    return type == 0xd9 && take_raw(1, size) && take(size, out);
+  }
+  /// Any str or bin.
+  bool take_bytes(std::string_view& out) {
+    if (at_ == end_) return false;
+    const unsigned type = byte();
+    if ((type & 0xe0u) == 0xa0 || type == 0xd9) return take_text(out);
+    ++at_;
+    std::uint64_t size = 0;
+    switch (type) {
+      case 0xc4: return take_raw(1, size) && take(size, out);
+      case 0xc5:
+      case 0xda: return take_raw(2, size) && take(size, out);
+      case 0xc6:
+      case 0xdb: return take_raw(4, size) && take(size, out);
+      default: return false;
+    }
+  }
+
+  const char* at_;
+  const char* end_;
+  ChunkView& out_;
+};
+
+}  // namespace
+
 Result<ChunkView> read_chunk(std::string_view payload) {
   ChunkView view;
+  if (PlainChunk(payload, view).read()) return view;
+  view = {};
   ChunkVisitor visitor(view);
   std::size_t offset = 0;
   if (!msgpack::parse(payload.data(), payload.size(), offset, visitor) || !visitor.complete() ||

@@ -20,7 +20,8 @@ constexpr std::size_t descriptors_per_message = 8;
 
 Connection::Connection(boost::asio::io_context& io, UniqueFd socket, Peer peer, stream::Batch& batch)
     : socket_(io), peer_(peer), batch_(batch) {
-  const int wanted = 1 << 20;
+  // The kernel doubles it. More would only put more output in front of the next answer.
+  const int wanted = batch_bytes;
   ::setsockopt(socket.get(), SOL_SOCKET, SO_SNDBUF, &wanted, sizeof wanted);
   int granted = 0;
   socklen_t size = sizeof granted;
@@ -188,7 +189,7 @@ std::size_t Connection::socket_room() {
 }
 
 bool Connection::send_chunks() {
-  for (;;) {
+  while (handler_->has_output()) {
     const std::size_t room = std::min(socket_room(), batch_bytes);
     batch_.clear();
     if (room < worthwhile_bytes) {
@@ -239,6 +240,7 @@ bool Connection::send_chunks() {
       return true;
     }
   }
+  return true;
 }
 
 void Connection::close() {

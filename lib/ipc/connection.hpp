@@ -35,6 +35,8 @@ class Handler {
   virtual ~Handler() = default;
   /// A frame, with the descriptors that came with it. An error closes the connection.
   virtual Result<void> on_frame(const wire::Frame& frame, std::vector<UniqueFd>& descriptors) = 0;
+  /// Whether fill() may have something to give.
+  [[nodiscard]] virtual bool has_output() const = 0;
   /// Puts chunks into an empty batch, at most `bytes`; leaves it empty when there is nothing to send.
   virtual void fill(stream::Batch& batch, std::size_t bytes) = 0;
   /// The batch was handed over: what was borrowed may be given up.

@@ -20,40 +20,38 @@ class Answerer {
       : client_(std::move(client)), id_(std::move(id)) {}
 
   template <class T>
-  void answer(const T& result) {
-    if (const auto client = take()) {
+  void answer(const T& result) const {
+    if (const auto client = open_client()) {
       api::append_response(client->connection().outbox(), id_, result);
       client->answered();
     }
   }
-  void fail(const Error& error) {
-    if (const auto client = take()) {
+  void fail(const Error& error) const {
+    if (const auto client = open_client()) {
       api::append_error(client->connection().outbox(), id_, error);
       client->answered();
     }
   }
 
  private:
-  std::shared_ptr<Client> take() {
+  [[nodiscard]] std::shared_ptr<Client> open_client() const {
     auto client = client_.lock();
-    client_.reset();
     return client && client->open() ? client : nullptr;
   }
   std::weak_ptr<Client> client_;
   api::RequestId id_;
 };
 
-/// Answers one call with a Result<R>; a copy may be kept until then.
+/// Answers one call with a Result<R>, exactly once; it, or a copy of it, may be kept until then.
 template <class R>
 class Reply {
  public:
-  explicit Reply(std::shared_ptr<Answerer> to) : to_(std::move(to)) {}
-  explicit Reply(Answerer to) : to_(std::make_shared<Answerer>(std::move(to))) {}
-  void operator()(const R& result) const { to_->answer(result); }
-  void operator()(const Error& error) const { to_->fail(error); }
+  explicit Reply(Answerer to) : to_(std::move(to)) {}
+  void operator()(const R& result) const { to_.answer(result); }
+  void operator()(const Error& error) const { to_.fail(error); }
 
  private:
-  std::shared_ptr<Answerer> to_;
+  Answerer to_;
 };
 
 /// What a handler knows about its request beside the params.

@@ -62,7 +62,9 @@ Result<void> Client::on_frame(const wire::Frame& frame, std::vector<UniqueFd>& d
     std::string message = "there is no method \"" + std::string(request->method.substr(0, 64)) + "\"";
     const std::string_view near = kernel_.methods().nearest(request->method);
     if (!near.empty()) message += "; did you mean \"" + std::string(near) + "\"?";
-    answerer.fail(Error(Code::unknown_method, std::move(message)));
+    Error unknown(Code::unknown_method, std::move(message));
+    if (!near.empty()) unknown.details.emplace_back("suggestion", std::string(near));
+    answerer.fail(unknown);
     return {};
   }
   Call call{shared_from_this(), request->correlation_id, request->causation_id, descriptors};
@@ -99,6 +101,7 @@ void Client::on_drained() {
   lagged.type = "kairo.event.lagged";
   lagged.time = to_iso8601(system_now());
   lagged.source = "kernel";
+  lagged.id = "lagged-" + std::to_string(number_) + "-" + std::to_string(missed_.last);
   reflect::Sink sink(lagged.data.msgpack);
   reflect::Packer to(sink);
   to.pack_map(3);
@@ -251,8 +254,8 @@ void Client::give_last(OutputSubscription& subscription) {
     subscription.queued = false;
   }
   give(subscription, batch, last_output_bytes, SteadyClock::now());
-  for (const iovec& piece : batch.pieces())
-    connection_->outbox().append(static_cast<const char*>(piece.iov_base), piece.iov_len);
+  auto copied = batch.copy_rest(0, connection_->outbox());
+  if (!copied) kernel_.log("output of " + subscription.session().id() + ": " + copied.error().message);
   batch.clear();
   filled();
   connection_->wrote();

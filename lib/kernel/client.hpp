@@ -59,6 +59,7 @@ class Client final : public ipc::Handler, public std::enable_shared_from_this<Cl
   std::unordered_set<std::uint64_t> kill_with;
 
   Result<void> on_frame(const wire::Frame& frame, std::vector<UniqueFd>& descriptors) override;
+  [[nodiscard]] bool has_output() const override { return !ready_.empty(); }
   void fill(stream::Batch& batch, std::size_t bytes) override;
   void filled() override;
   void on_drained() override;

@@ -257,7 +257,7 @@ void Kernel::finish(session::Session& session) {
   }
   release_if_recorded(session);
   schedule_expiry();
-  if (registry_.ended().size() > options_.ended_sessions + options_.ended_sessions / 8 + 8) expire();
+  if (registry_.ended_count() > options_.ended_sessions + options_.ended_sessions / 8 + 8) expire();
   if (stopping_) stop_when_idle();
 }
 

@@ -36,31 +36,50 @@ Result<void> check_environment(const std::map<std::string, std::string>& env) {
   return {};
 }
 
-std::map<std::string, std::string> base_environment(api::EnvMode mode) {
-  std::map<std::string, std::string> out;
-  if (mode == api::EnvMode::inherit) {
-    for (char** each = environ; *each; ++each) {
-      const std::string_view entry = *each;
-      const std::size_t equals = entry.find('=');
-      if (equals != std::string_view::npos && equals > 0)
-        out[std::string(entry.substr(0, equals))] = entry.substr(equals + 1);
-    }
-    // Of another daemon's session, when this daemon was started inside one.
-    out.erase("KAIRO_CORRELATION_ID");
-    return out;
-  }
-  // Looked up once: NSS may ask the network, and the answer does not change.
-  static const std::map<std::string, std::string> minimal = [] {
-    std::map<std::string, std::string> made{
-        {"PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}, {"LANG", "C.UTF-8"}};
+/// The base that a spawn adds to: "NAME=value", sorted by nothing. Neither changes while the daemon runs.
+const std::vector<std::string>& base_environment(api::EnvMode mode) {
+  static const std::vector<std::string> inherited = [] {
+    std::vector<std::string> made;
+    for (char** each = environ; *each; ++each) made.emplace_back(*each);
+    return made;
+  }();
+  // Looked up once: NSS may ask the network.
+  static const std::vector<std::string> minimal = [] {
+    std::vector<std::string> made{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                                  "LANG=C.UTF-8"};
     if (const passwd* user = ::getpwuid(::geteuid())) {
-      made["HOME"] = user->pw_dir;
-      made["USER"] = made["LOGNAME"] = user->pw_name;
-      made["SHELL"] = user->pw_shell;
+      made.push_back(std::string("HOME=") + user->pw_dir);
+      made.push_back(std::string("USER=") + user->pw_name);
+      made.push_back(std::string("LOGNAME=") + user->pw_name);
+      made.push_back(std::string("SHELL=") + user->pw_shell);
     }
     return made;
   }();
-  return minimal;
+  return mode == api::EnvMode::inherit ? inherited : minimal;
+}
+
+/// The base with `own` over it, and what every child is told (SPEC 3.2) over both.
+std::vector<std::string> environment_of(api::EnvMode mode, const std::map<std::string, std::string>* own,
+                                        const std::map<std::string, std::string>& told) {
+  std::vector<std::string> out;
+  const auto& base = base_environment(mode);
+  out.reserve(base.size() + (own ? own->size() : 0) + told.size());
+  const auto overridden = [&](std::string_view name) {
+    // Of another daemon's session, when this daemon was started inside one: never passed on.
+    if (name == "KAIRO_CORRELATION_ID") return true;
+    const std::string key(name);
+    return told.contains(key) || (own && own->contains(key));
+  };
+  for (const std::string& entry : base) {
+    const std::size_t equals = entry.find('=');
+    if (equals != std::string::npos && equals > 0 && !overridden(std::string_view(entry).substr(0, equals)))
+      out.push_back(entry);
+  }
+  if (own)
+    for (const auto& [name, value] : *own)
+      if (!told.contains(name)) out.push_back(name + "=" + value);
+  for (const auto& [name, value] : told) out.push_back(name + "=" + value);
+  return out;
 }
 
 /// Everything that a launch needs, after all checks.
@@ -175,17 +194,11 @@ Result<Plan> plan_spawn(const Kernel& kernel, const Call& call, const api::Spawn
   }
 
   order.argv = params.command;
-  auto environment = base_environment(options.env_mode.value_or(api::EnvMode::inherit));
-  if (*env)
-    for (const auto& [name, value] : **env) environment[name] = value;
-  environment["KAIRO_IPC_SOCKET"] = kernel.options().socket_path;
-  environment["KAIRO_PROCESS_ID"] = record.id;
-  if (!record.correlation_id.empty()) environment["KAIRO_CORRELATION_ID"] = record.correlation_id;
-  order.env.reserve(environment.size());
-  for (auto& [name, value] : environment) {
-    bytes += name.size() + value.size() + 2 + sizeof(char*);
-    order.env.push_back(name + "=" + value);
-  }
+  std::map<std::string, std::string> told{{"KAIRO_IPC_SOCKET", kernel.options().socket_path},
+                                          {"KAIRO_PROCESS_ID", record.id}};
+  if (!record.correlation_id.empty()) told["KAIRO_CORRELATION_ID"] = record.correlation_id;
+  order.env = environment_of(options.env_mode.value_or(api::EnvMode::inherit), *env ? &**env : nullptr, told);
+  for (const std::string& entry : order.env) bytes += entry.size() + 1 + sizeof(char*);
   if (bytes > limits::argv_env_bytes)
     return Error(Code::limit_exceeded, "arguments and environment together take " + std::to_string(bytes) +
                                            " bytes, over the limit of " +

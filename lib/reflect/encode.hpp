@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 #include <map>
 #include <string>
 #include <variant>
@@ -91,6 +92,15 @@ void encode(Packer& to, const std::variant<Ts...>& value) {
   std::visit([&](const auto& each) { encode(to, each); }, value);
 }
 
+/// A member's name; the short ones, which all are, in one piece.
+inline void encode_key(Packer& to, std::string_view name) {
+  char piece[32];
+  if (name.size() >= sizeof piece) return encode(to, name);
+  piece[0] = static_cast<char>(0xa0u | name.size());
+  std::memcpy(piece + 1, name.data(), name.size());
+  to.pack_str_body(piece, static_cast<std::uint32_t>(name.size() + 1));
+}
+
 template <class Member>
 constexpr bool is_present(const Member& member) {
   if constexpr (is_optional<Member>)
@@ -113,7 +123,7 @@ void encode_members(Packer& to, const T& value) {
   for_each_field<T>([&](const auto& each) {
     const auto& member = value.*each.member;
     if (!is_present(member)) return;
-    encode(to, each.name);
+    encode_key(to, each.name);
     if constexpr (is_optional<std::decay_t<decltype(member)>>)
       encode(to, *member);
     else

@@ -47,6 +47,7 @@ class Registry {
   void note_ended(Session& session);
   /// Ended sessions that are to be forgotten: more than `most`, or ended before `oldest`. Oldest end first.
   std::vector<Session*> expired(std::size_t most, SystemTime oldest) const;
+  [[nodiscard]] std::size_t ended_count() const { return ended_.size(); }
   /// Ended sessions, oldest end first.
   [[nodiscard]] std::vector<Session*> ended() const;
 

@@ -136,25 +136,29 @@ api::StdinState Session::stdin_state() const {
   return state;
 }
 
-api::ProcessSession Session::view() const {
-  api::ProcessSession out;
-  out.id = record_.id;
-  out.pid = pid_;
-  out.argv = record_.argv;
-  out.cwd = record_.cwd;
+const api::ProcessSession& Session::view() const {
+  if (!view_) {
+    view_ = std::make_unique<api::ProcessSession>();
+    view_->id = record_.id;
+    view_->pid = pid_;
+    view_->argv = record_.argv;
+    view_->cwd = record_.cwd;
+    view_->started_at = to_iso8601(started_at_);
+    view_->owner = record_.owner;
+    view_->labels = record_.labels;
+    if (!record_.correlation_id.empty()) view_->correlation_id = record_.correlation_id;
+  }
+  api::ProcessSession& out = *view_;
   out.status = status();
   out.paused = paused;
-  out.started_at = to_iso8601(started_at_);
-  if (end_) {
+  if (end_ && !out.exited_at) {
     out.exited_at = to_iso8601(end_->at);
     if (!end_->lost && WIFEXITED(end_->wait_status)) out.exit_code = WEXITSTATUS(end_->wait_status);
     if (!end_->lost && WIFSIGNALED(end_->wait_status)) out.signal = signal_name(WTERMSIG(end_->wait_status));
     out.outcome = outcome();
   }
-  out.owner = record_.owner;
-  out.labels = record_.labels;
-  if (!record_.correlation_id.empty()) out.correlation_id = record_.correlation_id;
   out.standard_input = stdin_state();
+  out.degraded.reset();
   for (unsigned stream = 0; stream < 2; ++stream) {
     const stream::LogState log = log_state(stream);
     auto& state = stream == 0 ? out.streams.standard_output : out.streams.standard_error;

@@ -104,7 +104,9 @@ class Session {
   StdinQueue& make_standard_input();
   [[nodiscard]] api::StdinState stdin_state() const;
 
-  [[nodiscard]] api::ProcessSession view() const;
+  /// The session as clients see it, brought up to date; valid until the next call. Kept rather than made
+  /// anew, because process.status is the most frequent request and most of it never changes.
+  [[nodiscard]] const api::ProcessSession& view() const;
 
  private:
   Record record_;
@@ -122,6 +124,7 @@ class Session {
   stream::LogState frozen_[2];
   api::StdinState frozen_stdin_;
   std::unique_ptr<StdinQueue> stdin_;
+  mutable std::unique_ptr<api::ProcessSession> view_;  ///< Made when first asked for.
 };
 
 }  // namespace kairo::session

@@ -1,5 +1,6 @@
 #include "wire/payload.hpp"
 
+#include <algorithm>
 #include <string>
 
 namespace kairo::wire {
@@ -93,20 +94,29 @@ Result<void> check_payload(std::string_view payload, Shape shape) {
 }
 
 Result<msgpack::object> PayloadDecoder::decode(std::string_view payload, Shape shape) {
-  auto checked = check_payload(payload, shape);
-  if (!checked) return std::move(checked).error();
+  // A small payload cannot make much of a claim: the limits of the unpacker bound it to a few megabytes.
+  constexpr std::size_t small_bytes = 4096;
+  if (payload.size() > small_bytes) {
+    auto checked = check_payload(payload, shape);
+    if (!checked) return std::move(checked).error();
+  }
   zone_.clear();
   std::size_t offset = 0;
   bool referenced = false;
-  const msgpack::unpack_limit limit(limits::payload_values, limits::payload_values, payload.size(),
-                                    payload.size(), payload.size(), limits::nesting_depth + 1);
+  const std::size_t members = std::min(payload.size(), limits::payload_values);
+  const msgpack::unpack_limit limit(members, members, payload.size(), payload.size(), payload.size(),
+                                    limits::nesting_depth);
   try {
-    return msgpack::unpack(
+    const msgpack::object value = msgpack::unpack(
         zone_, payload.data(), payload.size(), offset, referenced,
         [](msgpack::type::object_type, std::size_t, void*) { return true; }, nullptr, limit);
-  } catch (const msgpack::unpack_error& error) {
-    return refuse(error.what());
+    const bool good = offset == payload.size() && (shape == Shape::any || value.type == msgpack::type::MAP);
+    if (good) return value;
+  } catch (const msgpack::unpack_error&) {
   }
+  // The visitor knows what is wrong, and where.
+  auto why = check_payload(payload, shape);
+  return why ? refuse("it cannot be unpacked") : std::move(why).error();
 }
 
 const msgpack::object* find_member(const msgpack::object& map, std::string_view name) {

@@ -66,7 +66,8 @@ class PatternCheck {
     offset_ = chunk.offset;
     dropped_ += chunk.dropped;
     const std::size_t wrong = pattern_mismatch(chunk.chunk.data(), chunk.chunk.size(), offset_);
-    if (wrong != chunk.chunk.size()) problem_ = "the byte at " + std::to_string(offset_ + wrong) + " is wrong";
+    if (wrong != chunk.chunk.size())
+      problem_ = "the byte at " + std::to_string(offset_ + wrong) + " is wrong";
     offset_ += chunk.chunk.size();
     eof_ = eof_ || chunk.eof;
   }

@@ -30,6 +30,7 @@ struct Recorder final : ipc::Handler {
     if (on_payload) on_payload(frame.payload);
     return {};
   }
+  [[nodiscard]] bool has_output() const override { return !to_give.empty(); }
   void fill(stream::Batch& batch, std::size_t bytes) override {
     largest_fill = std::max(largest_fill, bytes);
     const std::size_t n = std::min(bytes, to_give.size());
