@@ -181,7 +181,8 @@ struct Signaled {
 
 /// StdinRing (with the memfd), StdinReady (bytes or a close wait and `idle` was set), ResumePump (a pin moved
 /// and log_held was set), Release (kairod has taken the exit over: slot and memory may go; the log files
-/// stay).
+/// stay). A Release before log_eof of both streams gives up what their pipes still hold; one before the main
+/// process has ended is not obeyed.
 struct Key {
   std::uint64_t key = 0;
   static constexpr auto fields() { return std::tuple(field("key", &Key::key, "")); }
@@ -193,7 +194,9 @@ struct Changed {
   static constexpr auto fields() { return std::tuple(field("slots", &Changed::slots, "")); }
 };
 
-/// The main process has ended and its output has been recorded up to end of file, or the grace is over.
+/// The main process has ended and its output has been recorded up to end of file, or the grace is over. In
+/// the second case a stream that a pin holds, that the disk refuses or that detached descendants write is
+/// still without log_eof and goes on being recorded.
 struct Exited {
   std::uint64_t key = 0;
   std::int32_t wait_status = 0;  ///< As waitpid gives it.

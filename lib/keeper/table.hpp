@@ -39,8 +39,10 @@ struct alignas(64) StdinSlot {
 static_assert(sizeof(StdinSlot) == 64);
 
 struct alignas(64) SessionSlot {
-  std::atomic<std::uint64_t> key;  ///< The session's key; 0: free. Chosen by kairod, never used again.
-  std::atomic<std::int32_t> pid;   ///< Main process; stays after its end.
+  /// The session's key, chosen by kairod, never used again. 0: free; after Release the keeper sets it last,
+  /// and only then may kairod use the slot again.
+  std::atomic<std::uint64_t> key;
+  std::atomic<std::int32_t> pid;  ///< Main process; stays after its end.
   std::atomic<std::uint32_t>
       kairod_wants_hold;  ///< 1: pins outlive kairod's death for limits::orphaned_hold.
   std::uint64_t reserved[6];
@@ -56,7 +58,8 @@ struct TableHeader {
   char boot_id[40];
 };
 
-/// The mapping. Slots are zero until used; the file is sparse.
+/// The mapping. Slots are zero until used and again after Release. The file's space is reserved when it is
+/// made, since a store into a hole on a full disk would be a SIGBUS.
 class Table {
  public:
   static Result<Table> create(int state_dir);  ///< The keeper's: makes the file anew.
