@@ -1,5 +1,6 @@
 # Runs kairo-bench with the smallest sizes and looks at what it prints: one JSON object per line, every scenario
 # there, nothing failed. cmake -DBENCH=... -DKAIROD=... -DKAIROCTL=... -P smoke.cmake
+cmake_minimum_required(VERSION 3.25)
 execute_process(
   COMMAND ${BENCH} --smoke --kairod ${KAIROD} --kairoctl ${KAIROCTL}
   OUTPUT_VARIABLE out RESULT_VARIABLE status TIMEOUT 110)
