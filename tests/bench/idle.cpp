@@ -18,8 +18,8 @@ namespace kairo::bench {
 namespace {
 
 constexpr unsigned in_flight = 32;
-/// Descriptors that the keeper sets aside for a session: three pipes, a pidfd, two logs and the ring of stdin.
-/// (Idle ones hold the first four only.)
+/// Descriptors that the keeper sets aside for a session: three pipes, a pidfd, two logs and the ring of
+/// stdin. (Idle ones hold the first four only.)
 constexpr unsigned files_per_session = 7;
 constexpr unsigned files_spare = 300;
 
