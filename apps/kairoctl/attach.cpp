@@ -3,10 +3,9 @@
 #include <memory>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
-
 #include "context.hpp"
 #include "follow.hpp"
+#include "option_set.hpp"
 
 namespace kairo::ctl {
 namespace {
@@ -20,33 +19,39 @@ struct Options {
   bool json = false;
 };
 
-std::variant<api::From, api::FromOffsets> parse_from(const std::string& text) {
-  if (text == "start") return api::From::start;
-  if (text == "end") return api::From::end;
+/// Where to begin, and in which streams: an offset is a place in one stream, stdout where none is named.
+void choose_start(api::AttachParams& params, const Options& options) {
+  params.streams = streams_of(options.stream);
+  if (options.from == "start" || options.from == "end") {
+    params.from = options.from == "start" ? api::From::start : api::From::end;
+    return;
+  }
   std::uint64_t offset = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), offset);
-  if (error != std::errc{} || end != text.data() + text.size())
-    throw UsageError{"--from: \"" + text + "\" is none of start, end, or an offset in bytes"};
-  return api::FromOffsets{offset, offset};
+  const char* last = options.from.data() + options.from.size();
+  const auto [end, error] = std::from_chars(options.from.data(), last, offset);
+  if (error != std::errc{} || end != last)
+    throw UsageError{"--from: \"" + options.from + "\" is none of start, end, or an offset in bytes"};
+  params.streams->resize(1);
+  api::FromOffsets from;
+  (params.streams->front() == api::StreamName::standard_output ? from.standard_output : from.standard_error) =
+      offset;
+  params.from = from;
 }
 
 }  // namespace
 
-Action declare_attach(CLI::App& app) {
+Action declare_attach(OptionSet& set) {
   auto options = std::make_shared<Options>();
-  app.add_option("ID", options->id, "Session")->required();
-  app.add_option("--from", options->from, "start (default), end, or an offset in bytes")->type_name("PLACE");
-  app.add_option("--stream", options->stream, "Only stdout or only stderr")
-      ->type_name("STREAM")
-      ->check(CLI::IsMember({"stdout", "stderr"}));
-  app.add_flag("--lossless", options->lossless, "Miss nothing: hold the program back if need be");
-  app.add_flag("--line", options->line, "Take whole lines");
-  app.add_flag("--json", options->json, "Print every chunk as a JSON document on a line");
+  set.argument("ID", options->id, "Session");
+  set.value("--from", options->from, "PLACE", "start (default), end, or an offset in bytes");
+  set.choice("--stream", options->stream, "STREAM", {"stdout", "stderr"}, "Only stdout or only stderr");
+  set.flag("--lossless", options->lossless, "Miss nothing: hold the program back if need be");
+  set.flag("--line", options->line, "Take whole lines");
+  set.flag("--json", options->json, "Print every chunk as a JSON document on a line");
   return [options](Context& context) {
     api::AttachParams params;
     params.id = options->id;
-    params.from = parse_from(options->from);
-    params.streams = streams_of(options->stream);
+    choose_start(params, *options);
     if (options->lossless) params.flow = api::Flow::lossless;
     if (options->line) params.mode = api::Mode::line;
     if (!options->json) params.encoding = api::Encoding::binary;

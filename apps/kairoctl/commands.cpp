@@ -4,32 +4,35 @@
 
 namespace kairo::ctl {
 
-Action declare_spawn(CLI::App& app);        // spawn.cpp
-Action declare_run(CLI::App& app);          // run.cpp
-Action declare_attach(CLI::App& app);       // attach.cpp
-Action declare_logs(CLI::App& app);         // logs.cpp
-Action declare_write(CLI::App& app);        // stdin.cpp
-Action declare_close_stdin(CLI::App& app);  // stdin.cpp
-Action declare_wait(CLI::App& app);         // lifecycle.cpp
-Action declare_status(CLI::App& app);       // query.cpp
-Action declare_ps(CLI::App& app);           // query.cpp
-Action declare_kill(CLI::App& app);         // lifecycle.cpp
-Action declare_pause(CLI::App& app);        // lifecycle.cpp
-Action declare_resume(CLI::App& app);       // lifecycle.cpp
-Action declare_cancel(CLI::App& app);       // lifecycle.cpp
-Action declare_forget(CLI::App& app);       // lifecycle.cpp
-Action declare_events(CLI::App& app);       // events.cpp
-Action declare_metrics(CLI::App& app);      // system.cpp
-Action declare_devices(CLI::App& app);      // system.cpp
-Action declare_ping(CLI::App& app);         // system.cpp
-Action declare_info(CLI::App& app);         // system.cpp
-Action declare_introspect(CLI::App& app);   // system.cpp
-Action declare_completion(CLI::App& app);   // completion.cpp
+Action declare_spawn(OptionSet& set);        // spawn.cpp
+Action declare_run(OptionSet& set);          // run.cpp
+Action declare_attach(OptionSet& set);       // attach.cpp
+Action declare_logs(OptionSet& set);         // logs.cpp
+Action declare_write(OptionSet& set);        // stdin.cpp
+Action declare_close_stdin(OptionSet& set);  // stdin.cpp
+Action declare_wait(OptionSet& set);         // lifecycle.cpp
+Action declare_status(OptionSet& set);       // query.cpp
+Action declare_ps(OptionSet& set);           // query.cpp
+Action declare_kill(OptionSet& set);         // lifecycle.cpp
+Action declare_pause(OptionSet& set);        // lifecycle.cpp
+Action declare_resume(OptionSet& set);       // lifecycle.cpp
+Action declare_cancel(OptionSet& set);       // lifecycle.cpp
+Action declare_forget(OptionSet& set);       // lifecycle.cpp
+Action declare_events(OptionSet& set);       // events.cpp
+Action declare_metrics(OptionSet& set);      // system.cpp
+Action declare_devices(OptionSet& set);      // system.cpp
+Action declare_ping(OptionSet& set);         // system.cpp
+Action declare_info(OptionSet& set);         // system.cpp
+Action declare_introspect(OptionSet& set);   // system.cpp
+Action declare_completion(OptionSet& set);   // completion.cpp
+
+Action plain_spawn();  // spawn.cpp
+Action plain_run();    // run.cpp
 
 namespace {
 constexpr Command commands[] = {
-    {"spawn", "Start a program and leave it alone; print its session", declare_spawn, true},
-    {"run", "Run a program as if it were run here: its bytes, its exit code", declare_run, true},
+    {"spawn", "Start a program and leave it alone; print its session", declare_spawn, plain_spawn},
+    {"run", "Run a program as if it were run here: its bytes, its exit code", declare_run, plain_run},
     {"attach", "Follow a session's output", declare_attach},
     {"logs", "Print what a session has written", declare_logs},
     {"write", "Write to a session's standard input", declare_write},

@@ -1,4 +1,4 @@
-// The commands of kairoctl. Each has a function that declares its options on a CLI::App and returns what is
+// The commands of kairoctl. Each has a function that declares its options and returns what is
 // to be done once they are parsed. Only the command that was named is declared, so that starting costs
 // little.
 #pragma once
@@ -7,13 +7,10 @@
 #include <span>
 #include <string_view>
 
-namespace CLI {
-class App;
-}
-
 namespace kairo::ctl {
 
 class Context;
+class OptionSet;
 
 /// Does the command's work; returns the exit code.
 using Action = std::function<int(Context&)>;
@@ -21,9 +18,12 @@ using Action = std::function<int(Context&)>;
 struct Command {
   const char* name;
   const char* text;  ///< One line for the list of commands.
-  Action (*declare)(CLI::App& app);
-  bool takes_program =
-      false;  ///< What follows its options is another program's command line, left untouched.
+  Action (*declare)(OptionSet& set);
+  /// Set where what follows the options is another program's command line, left untouched: the action when no
+  /// option was given, which needs no parser. Scripts start these most, in this form.
+  Action (*plain)() = nullptr;
+
+  [[nodiscard]] constexpr bool takes_program() const { return plain != nullptr; }
 };
 
 /// All of them, in the order in which help lists them.

@@ -1,9 +1,8 @@
 // kairoctl events: what happens, as it happens.
 #include <memory>
 
-#include <CLI/CLI.hpp>
-
 #include "context.hpp"
+#include "option_set.hpp"
 
 namespace kairo::ctl {
 namespace {
@@ -11,7 +10,7 @@ namespace {
 struct Options {
   bool follow = false;
   std::vector<std::string> topics;
-  std::uint64_t count = 0;
+  std::optional<std::uint64_t> count;
 };
 
 int stream_events(Context& context, const Options& options) {
@@ -29,7 +28,7 @@ int stream_events(Context& context, const Options& options) {
     auto subscribed = client->await_raw(request);
     if (!subscribed) return report(subscribed.error());
   }
-  for (std::uint64_t printed = 0; options.count == 0 || printed < options.count;) {
+  for (std::uint64_t printed = 0; !options.count || printed < *options.count;) {
     auto push = client->poll_push({});
     if (!push) return report(push.error());
     if ((*push)->type != wire::FrameType::event) continue;
@@ -41,14 +40,11 @@ int stream_events(Context& context, const Options& options) {
 
 }  // namespace
 
-Action declare_events(CLI::App& app) {
+Action declare_events(OptionSet& set) {
   auto options = std::make_shared<Options>();
-  app.add_flag("-f,--follow", options->follow, "Print events as they come (as yet the only way)");
-  app.add_option("--topic", options->topics, "Only these: * stands for one segment, > for the rest")
-      ->type_name("PATTERN")
-      ->expected(1)
-      ->take_all();
-  app.add_option("-n,--count", options->count, "Leave after so many")->type_name("EVENTS");
+  set.flag("-f,--follow", options->follow, "Print events as they come (as yet the only way)");
+  set.list("--topic", options->topics, "PATTERN", "Only these: * stands for one segment, > for the rest");
+  set.number("-n,--count", options->count, "EVENTS", "Leave after so many");
   return [options](Context& context) { return stream_events(context, *options); };
 }
 

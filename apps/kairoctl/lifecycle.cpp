@@ -2,10 +2,9 @@
 // once.
 #include <memory>
 
-#include <CLI/CLI.hpp>
-
 #include "base/signals.hpp"
 #include "context.hpp"
+#include "option_set.hpp"
 #include "units.hpp"
 
 namespace kairo::ctl {
@@ -13,8 +12,8 @@ namespace {
 
 using Ids = std::vector<std::string>;
 
-void declare_ids(CLI::App& app, Ids& ids) {
-  app.add_option("ID", ids, "Sessions")->required();
+void declare_ids(OptionSet& set, Ids& ids) {
+  set.arguments("ID", ids, "Sessions");
 }
 
 /// Prints every result, reports every error; the exit code is that of the first error.
@@ -38,9 +37,9 @@ int for_each_id(Context& context, const Ids& ids, std::string_view method, MakeP
   return code;
 }
 
-Action declare_plain(CLI::App& app, const char* method) {
+Action declare_plain(OptionSet& set, const char* method) {
   auto ids = std::make_shared<Ids>();
-  declare_ids(app, *ids);
+  declare_ids(set, *ids);
   return [ids, method](Context& context) {
     return for_each_id(context, *ids, method, [](const std::string& id) { return api::IdParams{id}; });
   };
@@ -66,11 +65,11 @@ struct CancelOptions {
 
 }  // namespace
 
-Action declare_wait(CLI::App& app) {
+Action declare_wait(OptionSet& set) {
   auto ids = std::make_shared<Ids>();
   auto timeout = std::make_shared<std::string>();
-  declare_ids(app, *ids);
-  app.add_option("--timeout", *timeout, "Give up after so long, with exit code 124")->type_name("DURATION");
+  declare_ids(set, *ids);
+  set.value("--timeout", *timeout, "DURATION", "Give up after so long, with exit code 124");
   return [ids, timeout](Context& context) {
     const auto limit = milliseconds("--timeout", *timeout);
     return for_each_id(context, *ids, "process.wait", [&](const std::string& id) {
@@ -79,15 +78,13 @@ Action declare_wait(CLI::App& app) {
   };
 }
 
-Action declare_kill(CLI::App& app) {
+Action declare_kill(OptionSet& set) {
   auto options = std::make_shared<KillOptions>();
-  declare_ids(app, options->ids);
-  app.add_option("-s,--signal", options->signal, "Name or number (SIGTERM)")->type_name("SIGNAL");
-  app.add_option("--scope", options->scope, "Whom it reaches: group (default), main or all")
-      ->type_name("SCOPE")
-      ->check(CLI::IsMember({"group", "main", "all"}));
-  app.add_option("--escalate-after", options->escalate_after, "SIGKILL follows after so long")
-      ->type_name("DURATION");
+  declare_ids(set, options->ids);
+  set.value("-s,--signal", options->signal, "SIGNAL", "Name or number (SIGTERM)");
+  set.choice("--scope", options->scope, "SCOPE", {"group", "main", "all"},
+             "Whom it reaches: group (default), main or all");
+  set.value("--escalate-after", options->escalate_after, "DURATION", "SIGKILL follows after so long");
   return [options](Context& context) {
     if (!signal_number(options->signal))
       throw UsageError{"--signal: \"" + options->signal + "\" is no signal; kill -l lists them"};
@@ -105,12 +102,11 @@ Action declare_kill(CLI::App& app) {
   };
 }
 
-Action declare_cancel(CLI::App& app) {
+Action declare_cancel(OptionSet& set) {
   auto options = std::make_shared<CancelOptions>();
-  declare_ids(app, options->ids);
-  app.add_option("--reason", options->reason, "Recorded with the event")->type_name("TEXT");
-  app.add_option("--grace", options->grace, "From SIGTERM to SIGKILL (the session's own)")
-      ->type_name("DURATION");
+  declare_ids(set, options->ids);
+  set.value("--reason", options->reason, "TEXT", "Recorded with the event");
+  set.value("--grace", options->grace, "DURATION", "From SIGTERM to SIGKILL (the session's own)");
   return [options](Context& context) {
     const auto grace = milliseconds("--grace", options->grace);
     return for_each_id(context, options->ids, "process.cancel", [&](const std::string& id) {
@@ -123,14 +119,14 @@ Action declare_cancel(CLI::App& app) {
   };
 }
 
-Action declare_pause(CLI::App& app) {
-  return declare_plain(app, "process.pause");
+Action declare_pause(OptionSet& set) {
+  return declare_plain(set, "process.pause");
 }
-Action declare_resume(CLI::App& app) {
-  return declare_plain(app, "process.resume");
+Action declare_resume(OptionSet& set) {
+  return declare_plain(set, "process.resume");
 }
-Action declare_forget(CLI::App& app) {
-  return declare_plain(app, "process.forget");
+Action declare_forget(OptionSet& set) {
+  return declare_plain(set, "process.forget");
 }
 
 }  // namespace kairo::ctl

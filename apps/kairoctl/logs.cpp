@@ -4,12 +4,11 @@
 #include <array>
 #include <memory>
 
-#include <CLI/CLI.hpp>
-
 #include "base/clock.hpp"
 #include "context.hpp"
 #include "follow.hpp"
 #include "log_lines.hpp"
+#include "option_set.hpp"
 #include "units.hpp"
 
 namespace kairo::ctl {
@@ -56,6 +55,7 @@ class Logs {
   int go() {
     auto opened = open();
     if (!opened) return report(opened.error());
+    if (streams_.empty()) return exit_code::success;
     auto printed = streams_.size() == 1 && !options_.timestamps ? print_raw(streams_[0]) : print_merged();
     if (!printed) return report(printed.error());
     return options_.follow ? follow_on() : exit_code::success;
@@ -66,6 +66,13 @@ class Logs {
     auto session = client_.call<api::ProcessSession>("process.status", api::IdParams{options_.id});
     if (!session) return std::move(session).error();
     const bool ended = session->status != api::Status::running;
+    std::optional<std::string> since;
+    if (!options_.since.empty()) {
+      since = parse_time("--since", options_.since);
+      // Both are ISO 8601 in UTC with microseconds, which sort as text. The index alone could not tell how
+      // late the bytes behind its last entry are.
+      if (ended && session->exited_at && *session->exited_at < *since) return {};
+    }
     for (api::StreamName name : streams_of(options_.stream)) {
       const bool is_stdout = name == api::StreamName::standard_output;
       const api::StreamState& state =
@@ -75,7 +82,7 @@ class Logs {
       names_.push_back(name);
       LogStream& stream = streams_.emplace_back(client_, options_.id, name, true);
       stream.begin_at(state.first_offset);
-      if (!options_.since.empty()) stream.begin_since(parse_time("--since", options_.since));
+      if (since) stream.begin_since(*since);
       if (!options_.tail) continue;
       auto offset =
           offset_of_last_lines(client_, options_.id, name, state.first_offset, state.bytes, *options_.tail);
@@ -157,19 +164,15 @@ class Logs {
 
 }  // namespace
 
-Action declare_logs(CLI::App& app) {
+Action declare_logs(OptionSet& set) {
   auto options = std::make_shared<Options>();
-  app.add_option("ID", options->id, "Session")->required();
-  app.add_flag("-f,--follow", options->follow, "Go on with what is written from now on");
-  app.add_flag("-t,--timestamps", options->timestamps,
-               "Begin every line with the time at which it was written");
-  app.add_option("--since", options->since,
-                 "Only what was written since then: ISO 8601, @SECONDS, or 10m for ago")
-      ->type_name("TIME");
-  app.add_option("-n,--tail", options->tail, "Only the last so many lines")->type_name("LINES");
-  app.add_option("--stream", options->stream, "Only stdout or only stderr")
-      ->type_name("STREAM")
-      ->check(CLI::IsMember({"stdout", "stderr"}));
+  set.argument("ID", options->id, "Session");
+  set.flag("-f,--follow", options->follow, "Go on with what is written from now on");
+  set.flag("-t,--timestamps", options->timestamps, "Begin every line with the time at which it was written");
+  set.value("--since", options->since, "TIME",
+            "Only what was written since then: ISO 8601, @SECONDS, or 10m for ago");
+  set.number("-n,--tail", options->tail, "LINES", "Only the last so many lines");
+  set.choice("--stream", options->stream, "STREAM", {"stdout", "stderr"}, "Only stdout or only stderr");
   return [options](Context& context) {
     if (!options->since.empty()) parse_time("--since", options->since);
     auto client = context.connect();

@@ -12,6 +12,7 @@
 
 #include "commands.hpp"
 #include "context.hpp"
+#include "option_set.hpp"
 #include "reflect/fields.hpp"
 
 namespace kairo::ctl {
@@ -25,17 +26,14 @@ int fail_usage(std::string message, std::string suggestion = {}) {
 }
 
 void declare_globals(CLI::App& app, Globals& globals) {
-  app.add_option("--socket", globals.socket,
-                 "Socket of the daemon (KAIRO_IPC_SOCKET, /tmp/kairo-kernel.sock)")
-      ->type_name("PATH");
-  app.add_flag("--no-autostart", globals.no_autostart, "Do not start a daemon when none answers");
-  app.add_option("--state-dir", globals.state_dir, "State directory of a daemon that is started")
-      ->type_name("DIR");
-  app.add_flag("--any-owner", globals.any_owner, "Talk to a daemon that runs as another user");
-  app.add_option("--correlation-id", globals.correlation_id, "Mark what follows from this command")
-      ->type_name("ID");
-  app.add_flag("--table", globals.table,
-               "Print a table instead of JSON (ps, status, devices, metrics, info)");
+  OptionSet set(app);
+  set.value("--socket", globals.socket, "PATH",
+            "Socket of the daemon (KAIRO_IPC_SOCKET, /tmp/kairo-kernel.sock)");
+  set.flag("--no-autostart", globals.no_autostart, "Do not start a daemon when none answers");
+  set.value("--state-dir", globals.state_dir, "DIR", "State directory of a daemon that is started");
+  set.flag("--any-owner", globals.any_owner, "Talk to a daemon that runs as another user");
+  set.value("--correlation-id", globals.correlation_id, "ID", "Mark what follows from this command");
+  set.flag("--table", globals.table, "Print a table instead of JSON (ps, status, devices, metrics, info)");
 }
 
 const CLI::Option* find_option(const CLI::App& app, std::string_view word) {
@@ -95,14 +93,31 @@ std::string unknown_option(const CLI::App& app, const CLI::App& root, const std:
   return {};
 }
 
-/// Help of all commands, each declared.
+/// The list of all commands.
 int print_help(CLI::App& root) {
-  for (const Command& each : all_commands()) each.declare(*root.add_subcommand(each.name, each.text));
+  for (const Command& each : all_commands()) root.add_subcommand(each.name, each.text);
   write_out(root.help() + "\nkairoctl COMMAND --help tells more; kairoctl(1) tells all.\n");
   return exit_code::success;
 }
 
+/// Does what the action says; a value that it cannot use is the user's error.
+int act(const Command& command, const Action& action, Context& context) {
+  try {
+    return action(context);
+  } catch (const UsageError& error) {
+    return fail_usage(std::string("kairoctl ") + command.name + ": " + error.message);
+  }
+}
+
 int run(std::vector<std::string> words) {
+  if (words.size() > 1 && (words[1] == "--" || !words[1].starts_with('-'))) {
+    const Command* command = find_command(words[0]);
+    if (command && command->takes_program()) {
+      words.erase(words.begin(), words.begin() + (words[1] == "--" ? 2 : 1));
+      Context context({}, std::move(words));
+      return act(*command, command->plain(), context);
+    }
+  }
   Globals globals;
   CLI::App root("Runs programs under Kairo, the process kernel", "kairoctl");
   declare_globals(root, globals);
@@ -130,8 +145,9 @@ int run(std::vector<std::string> words) {
     app = root.add_subcommand(command->name, command->text);
     app->fallthrough();
     app->set_help_flag("-h,--help", "Print this help");
-    action = command->declare(*app);
-    if (command->takes_program) {
+    OptionSet set(*app);
+    action = command->declare(set);
+    if (command->takes_program()) {
       const std::size_t begin = first_plain_word(words, at + 1, app, root);
       const std::size_t skip = begin < words.size() && words[begin] == "--" ? 1 : 0;
       program.assign(words.begin() + static_cast<std::ptrdiff_t>(begin + skip), words.end());
@@ -144,7 +160,7 @@ int run(std::vector<std::string> words) {
   } catch (const CLI::CallForHelp&) {
     std::string help = app->help("kairoctl");
     if (const std::size_t place = help.find("[OPTIONS]");
-        command->takes_program && place != std::string::npos)
+        command->takes_program() && place != std::string::npos)
       help.insert(place + 9, " [--] PROGRAM [ARGUMENT]...");
     write_out(help);
     return exit_code::success;
@@ -159,11 +175,7 @@ int run(std::vector<std::string> words) {
     return fail_usage(std::move(message), std::move(near));
   }
   Context context(std::move(globals), std::move(program));
-  try {
-    return action(context);
-  } catch (const UsageError& error) {
-    return fail_usage(std::string("kairoctl ") + command->name + ": " + error.message);
-  }
+  return act(*command, action, context);
 }
 
 }  // namespace

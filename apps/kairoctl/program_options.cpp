@@ -5,8 +5,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
-
 #include "context.hpp"
 #include "units.hpp"
 
@@ -68,24 +66,21 @@ std::optional<std::uint64_t> milliseconds(std::string_view option, const std::st
 
 }  // namespace
 
-void declare_program_options(CLI::App& app, ProgramOptions& o) {
-  app.add_option("--id", o.id, "Name of the session; one is made when absent")->type_name("ID");
-  app.add_option("--cwd", o.cwd, "Working directory (the caller's)")->type_name("DIR");
-  app.add_option("-e,--env", o.env, "Set a variable; KEY alone passes the caller's")
-      ->type_name("KEY=VALUE")
-      ->expected(1)
-      ->take_all();
-  app.add_flag("--clean-env", o.clean_env, "Do not pass the caller's environment");
-  app.add_option("-l,--label", o.labels, "Attach a label")->type_name("KEY=VALUE")->expected(1)->take_all();
-  app.add_flag("--replace", o.replace, "Take over the id of an ended session");
-  app.add_option("--stdin", o.standard_input, "pipe or null")->type_name("KIND");
-  app.add_option("--timeout", o.timeout, "Terminate it after so long")->type_name("DURATION");
-  app.add_option("--kill-grace", o.kill_grace, "From SIGTERM to SIGKILL (2s)")->type_name("DURATION");
-  app.add_option("--retain", o.retain, "Bytes that each stream's log keeps (64MiB)")->type_name("SIZE");
-  app.add_option("--when-full", o.when_full, "What a full log does: drop-oldest or block")->type_name("RULE");
-  app.add_option("--on-owner-exit", o.on_owner_exit, "What the end of this client does to it: keep or kill")
-      ->type_name("RULE");
-  app.add_flag("--detach-descendants", o.detach_descendants, "Let its descendants outlive it");
+void declare_program_options(OptionSet& set, ProgramOptions& o) {
+  set.value("--id", o.id, "ID", "Name of the session; one is made when absent");
+  set.value("--cwd", o.cwd, "DIR", "Working directory (the caller's)");
+  set.list("-e,--env", o.env, "KEY=VALUE", "Set a variable; KEY alone passes the caller's");
+  set.flag("--clean-env", o.clean_env, "Do not pass the caller's environment");
+  set.list("-l,--label", o.labels, "KEY=VALUE", "Attach a label");
+  set.flag("--replace", o.replace, "Take over the id of an ended session");
+  set.value("--stdin", o.standard_input, "KIND", "pipe or null");
+  set.value("--timeout", o.timeout, "DURATION", "Terminate it after so long");
+  set.value("--kill-grace", o.kill_grace, "DURATION", "From SIGTERM to SIGKILL (2s)");
+  set.value("--retain", o.retain, "SIZE", "Bytes that each stream's log keeps (64MiB)");
+  set.value("--when-full", o.when_full, "RULE", "What a full log does: drop-oldest or block");
+  set.value("--on-owner-exit", o.on_owner_exit, "RULE",
+            "What the end of this client does to it: keep or kill");
+  set.flag("--detach-descendants", o.detach_descendants, "Let its descendants outlive it");
 }
 
 api::SpawnParams spawn_params(const ProgramOptions& o, const std::vector<std::string>& program) {

@@ -5,10 +5,7 @@
 #include <vector>
 
 #include "api/methods.hpp"
-
-namespace CLI {
-class App;
-}
+#include "option_set.hpp"
 
 namespace kairo::ctl {
 
@@ -28,7 +25,7 @@ struct ProgramOptions {
   bool detach_descendants = false;
 };
 
-void declare_program_options(CLI::App& app, ProgramOptions& options);
+void declare_program_options(OptionSet& set, ProgramOptions& options);
 
 /// The caller's working directory, umask and environment travel along unless the options say otherwise.
 /// Nobody is subscribed. Throws UsageError for values that cannot be read and for an empty command line.

@@ -1,9 +1,8 @@
 // kairoctl status, ps: what is known of sessions.
 #include <memory>
 
-#include <CLI/CLI.hpp>
-
 #include "context.hpp"
+#include "option_set.hpp"
 #include "table.hpp"
 #include "wire/payload.hpp"
 
@@ -120,21 +119,20 @@ int print_status(Context& context, const std::vector<std::string>& ids) {
 
 }  // namespace
 
-Action declare_ps(CLI::App& app) {
+Action declare_ps(OptionSet& set) {
   auto options = std::make_shared<ListOptions>();
-  app.add_flag("-a,--all", options->all, "Ended sessions as well");
-  app.add_flag("-q,--quiet", options->quiet, "Only the ids, one on a line");
-  app.add_option("--status", options->status, "Only running, exited or killed sessions")
-      ->type_name("STATUS")
-      ->check(CLI::IsMember({"running", "exited", "killed"}));
-  app.add_option("-l,--label", options->label, "Only sessions with this label")->type_name("KEY[=VALUE]");
-  app.add_option("--owner", options->owner, "Only sessions of this principal")->type_name("PRINCIPAL");
+  set.flag("-a,--all", options->all, "Ended sessions as well");
+  set.flag("-q,--quiet", options->quiet, "Only the ids, one on a line");
+  set.choice("--status", options->status, "STATUS", {"running", "exited", "killed"},
+             "Only running, exited or killed sessions");
+  set.value("-l,--label", options->label, "KEY[=VALUE]", "Only sessions with this label");
+  set.value("--owner", options->owner, "PRINCIPAL", "Only sessions of this principal");
   return [options](Context& context) { return print_list(context, *options); };
 }
 
-Action declare_status(CLI::App& app) {
+Action declare_status(OptionSet& set) {
   auto ids = std::make_shared<std::vector<std::string>>();
-  app.add_option("ID", *ids, "Sessions")->required();
+  set.arguments("ID", *ids, "Sessions");
   return [ids](Context& context) { return print_status(context, *ids); };
 }
 

@@ -14,12 +14,11 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
-
 #include "base/ids.hpp"
 #include "base/limits.hpp"
 #include "base/signals.hpp"
 #include "context.hpp"
+#include "option_set.hpp"
 #include "program_options.hpp"
 #include "run_streams.hpp"
 #include "wire/payload.hpp"
@@ -391,31 +390,35 @@ Result<void> Run::on_response(std::string_view payload) {
   return {};
 }
 
+int run(Context& context, const Options& options) {
+  const api::SpawnParams params = spawn_params(options.program, context.program());
+  if (options.pty) {
+    report(Error(Code::unsupported, "cannot run \"" + params.command[0] +
+                                        "\" with -t: terminals are not supported yet; nothing was started"));
+    return exit_code::run_failed;
+  }
+  auto channel = context.open();
+  if (!channel) {
+    report(channel.error());
+    return exit_code::run_failed;
+  }
+  return Run(*std::move(channel), params.id ? *params.id : random_id(12), options.remove).go(params);
+}
+
 }  // namespace
 
-Action declare_run(CLI::App& app) {
+Action declare_run(OptionSet& set) {
   auto options = std::make_shared<Options>();
-  declare_program_options(app, options->program);
-  app.add_flag("--rm", options->remove, "Forget the session once the program has ended");
-  app.add_flag("-t,--tty", options->pty, "Give it a terminal; not supported yet");
-  app.add_flag("-T,--no-tty", options->no_pty, "Give it no terminal");
-  app.add_flag("-i,--interactive", options->interactive, "Accepted: standard input is always forwarded");
-  return [options](Context& context) {
-    const api::SpawnParams params = spawn_params(options->program, context.program());
-    if (options->pty) {
-      report(
-          Error(Code::unsupported, "cannot run \"" + params.command[0] +
-                                       "\" with -t: terminals are not supported yet; nothing was started"));
-      return exit_code::run_failed;
-    }
-    auto channel = context.open();
-    if (!channel) {
-      report(channel.error());
-      return exit_code::run_failed;
-    }
-    Run run(*std::move(channel), params.id ? *params.id : random_id(12), options->remove);
-    return run.go(params);
-  };
+  declare_program_options(set, options->program);
+  set.flag("--rm", options->remove, "Forget the session once the program has ended");
+  set.flag("-t,--tty", options->pty, "Give it a terminal; not supported yet");
+  set.flag("-T,--no-tty", options->no_pty, "Give it no terminal");
+  set.flag("-i,--interactive", options->interactive, "Accepted: standard input is always forwarded");
+  return [options](Context& context) { return run(context, *options); };
+}
+
+Action plain_run() {
+  return [](Context& context) { return run(context, {}); };
 }
 
 }  // namespace kairo::ctl

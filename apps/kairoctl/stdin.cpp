@@ -4,9 +4,8 @@
 #include <memory>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
-
 #include "context.hpp"
+#include "option_set.hpp"
 
 namespace kairo::ctl {
 namespace {
@@ -109,19 +108,19 @@ int write(Context& context, const Options& options) {
 
 }  // namespace
 
-Action declare_write(CLI::App& app) {
+Action declare_write(OptionSet& set) {
   auto options = std::make_shared<Options>();
-  app.add_option("ID", options->id, "Session")->required();
-  app.add_option("DATA", options->data, "What to write, as it is; - or nothing: standard input");
-  app.add_option("--offset", options->offset, "Position of the first byte: makes a repeated write harmless")
-      ->type_name("BYTES");
-  app.add_flag("--close", options->close, "Close standard input afterwards");
+  set.argument("ID", options->id, "Session");
+  set.optional_argument("DATA", options->data, "What to write, as it is; - or nothing: standard input");
+  set.number("--offset", options->offset, "BYTES",
+             "Position of the first byte: makes a repeated write harmless");
+  set.flag("--close", options->close, "Close standard input afterwards");
   return [options](Context& context) { return write(context, *options); };
 }
 
-Action declare_close_stdin(CLI::App& app) {
+Action declare_close_stdin(OptionSet& set) {
   auto id = std::make_shared<std::string>();
-  app.add_option("ID", *id, "Session")->required();
+  set.argument("ID", *id, "Session");
   return
       [id](Context& context) { return call_and_print(context, "process.stdin.close", api::IdParams{*id}); };
 }

@@ -1,7 +1,6 @@
 // kairoctl metrics, devices, ping, info, introspect: the machine and the daemon.
-#include <CLI/CLI.hpp>
-
 #include "context.hpp"
+#include "option_set.hpp"
 #include "table.hpp"
 #include "wire/payload.hpp"
 
@@ -44,19 +43,19 @@ int print_devices(Context& context) {
 
 }  // namespace
 
-Action declare_metrics(CLI::App&) {
+Action declare_metrics(OptionSet&) {
   return [](Context& context) { return print_whole(context, "system.get_metrics"); };
 }
-Action declare_devices(CLI::App&) {
+Action declare_devices(OptionSet&) {
   return print_devices;
 }
-Action declare_ping(CLI::App&) {
+Action declare_ping(OptionSet&) {
   return [](Context& context) { return print_whole(context, "kernel.ping"); };
 }
-Action declare_info(CLI::App&) {
+Action declare_info(OptionSet&) {
   return [](Context& context) { return print_whole(context, "kernel.info"); };
 }
-Action declare_introspect(CLI::App&) {
+Action declare_introspect(OptionSet&) {
   return [](Context& context) { return print_whole(context, "kernel.introspect"); };
 }
 

@@ -1,8 +1,8 @@
 // The daemon's life as a client sees it: autostart, and whose socket it is.
-#include <memory>
 #include <algorithm>
 #include <csignal>
 #include <cstring>
+#include <memory>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>

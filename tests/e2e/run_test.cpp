@@ -244,12 +244,15 @@ TEST_CASE("the program has the caller's cwd, umask, environment and words, and t
   CHECK(json_at(clean.out, "/KAIRO_E2E").empty());
   CHECK(json_at(clean.out, "/ADDED") == "1");
   const Ran words =
-      daemon.ctl(child({"run"}, {"print-args", "", "a b", "--id", "x", "--", "$HOME", "*", "\xc3\xa4"}));
+      daemon.ctl(child({"run"}, {"print-args", "", "a b", "--id", "x", "--", "$HOME", "*", "a\nb"}));
   CHECK(json_at(words.out, "/0").empty());
   CHECK(json_at(words.out, "/1") == "a b");
   CHECK(json_at(words.out, "/2") == "--id");
   CHECK(json_at(words.out, "/4") == "--");
-  CHECK(json_at(words.out, "/7") == "\xc3\xa4");
+  CHECK(json_at(words.out, "/5") == "$HOME");
+  CHECK(json_at(words.out, "/6") == "*");
+  CHECK(json_at(words.out, "/7") == "a\nb");
+  CHECK(daemon.ctl({"run", "--", "printf", "%s", "\xc3\xa4\xff"}).out == "\xc3\xa4\xff");
   CHECK(daemon.ctl(child({"run"}, {"list-fds"})).out.substr(0, 9) == "[0,1,2]\n");
 }
 

@@ -78,6 +78,8 @@ class Program {
   void await_out(const std::string& text);
   void await_err(const std::string& text);
   void await(const std::function<bool()>& condition, const char* what);
+  /// Collects what it has written so far.
+  void look() { collect(std::chrono::milliseconds(0)); }
   [[nodiscard]] bool ended();
   /// Until it has ended and its outputs are at their end.
   const Ran& wait();
