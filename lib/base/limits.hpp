@@ -50,6 +50,14 @@ inline constexpr std::size_t tag_bytes = 256;
 inline constexpr std::chrono::milliseconds kill_grace{2000};
 /// Sessions in one page of process.list.
 inline constexpr std::size_t list_page = 500;
+/// Bytes of sessions after which a page ends: a page of long command lines must fit a frame.
+inline constexpr std::size_t list_page_bytes = 1u << 20;
+/// Requests that wait for the launch of the session that they name.
+inline constexpr std::size_t requests_behind_launch = 256;
+
+// --- events ----------------------------------------------------------------------------------------
+/// Bytes of the data of one published event: with all that is added it must fit a frame, many times over.
+inline constexpr std::size_t event_data_bytes = 256u << 10;
 
 // --- stdin (SPEC 4.5) ------------------------------------------------------------------------------
 inline constexpr std::size_t stdin_bytes = 1u << 20;

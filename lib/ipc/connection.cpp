@@ -56,7 +56,8 @@ void Connection::wait_writable() {
     self->blocked_ = false;
     if (self->closed_ || error) return;
     self->flush();
-    if (!self->closed_ && self->outbox_bytes() < limits::outbox_bytes / 2) self->wait_readable();
+    if (self->closed_ || self->reading_ || self->outbox_bytes() >= limits::outbox_bytes / 2) return;
+    self->take_frames();
   });
 }
 
@@ -91,18 +92,30 @@ void Connection::read() {
   }
   read_position_ += static_cast<std::uint64_t>(got);
   reader_.commit(static_cast<std::size_t>(got));
-  if (!parse()) return;
-  flush();
-  if (closed_) return;
-  if (outbox_bytes() >= limits::outbox_bytes) return wait_writable();
+  take_frames();
+}
+
+void Connection::take_frames() {
+  do {
+    if (!parse()) return;
+    flush();
+    if (closed_) return;
+    if (outbox_bytes() >= limits::outbox_bytes) return wait_writable();
+  } while (parse_paused_);
   wait_readable();
 }
 
 bool Connection::parse() {
   const auto keep = shared_from_this();
   dispatching_ = true;
+  parse_paused_ = false;
   std::vector<UniqueFd> descriptors;
   while (!closed_) {
+    // Many requests may have come in one read, and each answer may be large.
+    if (outbox_bytes() >= limits::outbox_bytes) {
+      parse_paused_ = true;
+      break;
+    }
     auto next = reader_.next();
     if (!next) {
       dispatching_ = false;

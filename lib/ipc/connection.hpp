@@ -76,6 +76,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void wait_writable();
   void read();
   bool parse();
+  void take_frames();
   void finish(std::optional<Error> why);
   bool send_outbox();
   bool send_chunks();
@@ -100,6 +101,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool blocked_ = false;  ///< The socket takes nothing; otherwise `writing_` waits for room for chunks only.
   bool flush_posted_ = false;
   bool dispatching_ = false;
+  bool parse_paused_ = false;  ///< Frames wait in the reader for the outbox to drain.
   bool closed_ = false;
   bool close_when_sent_ = false;
 };

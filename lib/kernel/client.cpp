@@ -116,7 +116,7 @@ void Client::on_drained() {
 }
 
 std::string Client::subscribe_events(const std::string& pattern) {
-  const std::string id = "ev-" + std::to_string(number_) + "-" + std::to_string(next_subscription_++);
+  const std::string id = "ev-" + std::to_string(number_) + "-" + std::to_string(next_event_subscription_++);
   const std::weak_ptr<Client> weak = weak_from_this();
   event_tokens_[id] = kernel_.bus().subscribe(pattern, [weak, id](const event::Fact& fact) {
     const auto client = weak.lock();
@@ -173,6 +173,10 @@ void Client::unsubscribe(const std::string& id) {
   kernel_.timers().cancel(subscription->timer);
   kernel_.remove_reader(*subscription);
   outputs_.erase(it);
+}
+
+void Client::drop_output() {
+  while (!outputs_.empty()) unsubscribe(std::string(outputs_.begin()->first));
 }
 
 void Client::ready(OutputSubscription& subscription) {
@@ -265,8 +269,7 @@ void Client::on_closed(const Error* why) {
   if (why)
     kernel_.log("closed the connection of " + ipc::describe(connection_->peer()) + ": " + why->message);
   const auto keep = shared_from_this();
-  ready_.clear();
-  while (!outputs_.empty()) unsubscribe(std::string(outputs_.begin()->first));
+  drop_output();
   while (!event_tokens_.empty()) unsubscribe_events(std::string(event_tokens_.begin()->first));
   kernel_.client_closed(*this);
 }

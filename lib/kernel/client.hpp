@@ -43,6 +43,8 @@ class Client final : public ipc::Handler, public std::enable_shared_from_this<Cl
   void unsubscribe(const std::string& id);
   /// Whether `id` is a name that this connection's output subscriptions have or had.
   [[nodiscard]] bool issued(const std::string& id) const;
+  /// Ends all of its output subscriptions.
+  void drop_output();
   [[nodiscard]] std::size_t output_subscriptions() const { return outputs_.size(); }
   /// The subscription may have something to give: it gets its turn at the next flush.
   void ready(OutputSubscription& subscription);
@@ -78,6 +80,7 @@ class Client final : public ipc::Handler, public std::enable_shared_from_this<Cl
   access::Principal principal_;
   std::size_t unanswered_ = 0;
   std::uint64_t next_subscription_ = 1;
+  std::uint64_t next_event_subscription_ = 1;
   std::unordered_map<std::string, std::unique_ptr<OutputSubscription>> outputs_;
   std::deque<OutputSubscription*> ready_;
   std::vector<OutputSubscription*> in_batch_;

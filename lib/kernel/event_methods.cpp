@@ -33,24 +33,19 @@ Result<T> read_data(const reflect::Any& data, reflect::Unknown unknown) {
 }
 
 /// Cancels all that the sender may act on under a correlation id.
-Result<void> cancel_correlated(Kernel& kernel, const Client& client, const api::PublishParams& params) {
-  auto data = read_data<CancelData>(params.data, reflect::Unknown::refuse);
-  if (!data) return std::move(data).error();
-  if (data->target_correlation_id.empty())
-    return Error(Code::invalid_params, "params.data.targetCorrelationId must not be empty")
-        .with("path", std::string("params.data.targetCorrelationId"));
+void cancel_correlated(Kernel& kernel, const Client& client, const api::PublishParams& params,
+                       const CancelData& data) {
   std::vector<session::Session*> targets;
   kernel.sessions().for_each(0, [&](session::Session& each) {
-    if (each.record().correlation_id == data->target_correlation_id && each.running() &&
+    if (each.record().correlation_id == data.target_correlation_id && each.running() &&
         kernel.may_act(client.principal(), each.record().owner))
       targets.push_back(&each);
     return true;
   });
   for (session::Session* each : targets)
-    kernel.cancel(*each, client.principal().name(), data->reason,
+    kernel.cancel(*each, client.principal().name(), data.reason,
                   std::chrono::milliseconds(each->record().kill_grace_ms), params.correlation_id.value_or(""),
                   params.causation_id.value_or(""));
-  return {};
 }
 
 Result<event::Fact> publish(Kernel& kernel, const Client& client, api::PublishParams params) {
@@ -59,6 +54,20 @@ Result<event::Fact> publish(Kernel& kernel, const Client& client, api::PublishPa
   event::Fact fact;
   fact.owner = client.principal().name();
   const bool cancel = params.type == "kairo.cancel";
+  if (params.data.msgpack.size() > limits::event_data_bytes)
+    return Error(Code::limit_exceeded, "params.data has " + std::to_string(params.data.msgpack.size()) +
+                                           " bytes; an event carries at most " +
+                                           std::to_string(limits::event_data_bytes))
+        .with("path", std::string("params.data"));
+  CancelData order;
+  if (cancel) {
+    auto data = read_data<CancelData>(params.data, reflect::Unknown::refuse);
+    if (!data) return std::move(data).error();
+    order = std::move(*data);
+    if (order.target_correlation_id.empty())
+      return Error(Code::invalid_params, "params.data.targetCorrelationId must not be empty")
+          .with("path", std::string("params.data.targetCorrelationId"));
+  }
   if (params.type == "kairo" || params.type.starts_with("kairo.")) {
     const bool intent = params.type.starts_with("kairo.intent.");
     const bool progress = params.type == "kairo.process.progress";
@@ -83,10 +92,7 @@ Result<event::Fact> publish(Kernel& kernel, const Client& client, api::PublishPa
   fact.event.causation_id = params.causation_id;
   auto published = kernel.bus().publish(fact);
   if (!published) return std::move(published).error();
-  if (cancel) {
-    auto canceled = cancel_correlated(kernel, client, params);
-    if (!canceled) return std::move(canceled).error();
-  }
+  if (cancel) cancel_correlated(kernel, client, params, order);
   return fact;
 }
 

@@ -23,6 +23,8 @@ constexpr std::size_t batch_arena_bytes = 1u << 20;
 /// A keeper that was held by a pin is told to go on when so much is free: one wake-up moves megabytes.
 constexpr std::uint64_t resume_bytes = 4u << 20;
 constexpr std::chrono::seconds expiry_interval{60};
+/// On top of the grace, when processes are to end with the daemon and something does not answer.
+constexpr std::chrono::seconds stop_patience{5};
 /// A year: longer waits would overflow a time point.
 constexpr std::uint64_t longest_timer_ms = 365ull * 24 * 3600 * 1000;
 
@@ -144,12 +146,21 @@ void Kernel::adopt(std::vector<keeper::Link::Held> held) {
     began(session, nullptr, {});
     if (found.wait_status) on_exited({found.key, *found.wait_status, found.exited_us});
   }
+  if (held.empty()) return;
+  // The readers of the time before have so long to come back; then only those that did count (SPEC 5.4).
+  timers_.after(limits::orphaned_hold, [this] {
+    registry_.for_each(0, [this](session::Session& each) {
+      update_pins(each);
+      return true;
+    });
+  });
 }
 
 void Kernel::launch_decided(const std::string& id) {
   auto node = starting.extract(id);
-  if (node.empty()) return;
-  for (const auto& request : node.mapped()) request();
+  if (!node.empty())
+    for (const auto& request : node.mapped()) request();
+  if (stopping_) stop_when_idle();
 }
 
 void Kernel::began(session::Session& session, const std::shared_ptr<Client>& owner,
@@ -216,13 +227,14 @@ void Kernel::on_lost(const Error& why) {
   log("the keeper is gone: " + why.message);
   keeper_lost_ = true;
   emit_kernel("kairo.kernel.degraded", {{"what", std::string("keeper")}, {"message", why.message}});
-  std::vector<session::Session*> all;
+  // By key: finishing one may forget others.
+  std::vector<std::uint64_t> all;
   registry_.for_each(0, [&](session::Session& each) {
-    all.push_back(&each);
+    if (!each.ended()) all.push_back(each.key());
     return true;
   });
-  for (session::Session* each : all)
-    if (each->lost(system_now())) finish(*each);
+  for (const std::uint64_t key : all)
+    if (session::Session* each = registry_.find_key(key); each && each->lost(system_now())) finish(*each);
   if (stopping_) stop_when_idle();
 }
 
@@ -405,7 +417,8 @@ void Kernel::note_read(session::Session& session, unsigned stream, std::uint64_t
 
 void Kernel::update_pins(session::Session& session) {
   keeper::SessionSlot* slot = session.slot();
-  if (!slot) return;
+  // The next daemon's readers find the pins of this one's: going away is no reason to give up what they hold.
+  if (!slot || (stopping_ && !stop_keeper_)) return;
   const auto it = attention_.find(session.key());
   bool resume = false;
   for (unsigned stream = 0; stream < 2; ++stream) {
@@ -588,6 +601,7 @@ void Kernel::publish(event::Fact fact, const session::Session* session) {
   if (it == attention_.end()) return;
   const auto owner = it->second.owner.lock();
   if (!owner) return;
+  if (!may_see(owner->principal(), fact)) return;  // it has narrowed itself since
   fact.event.subscription_id = it->second.owner_subscription;
   owner->send_event(fact.event);
 }
@@ -627,15 +641,15 @@ void Kernel::stop(OnShutdown what, std::function<void()> done) {
   stop_when_idle();
 }
 
-void Kernel::stop_when_idle() {
+void Kernel::stop_when_idle(bool at_once) {
   if (!stopped_) return;
   bool busy = false;
   if (stop_keeper_ && !keeper_lost_)
     registry_.for_each(0, [&](session::Session& each) {
-      busy = busy || each.running() || each.slot();
+      busy = busy || each.running();
       return !busy;
     });
-  if (busy || !starting.empty()) return;
+  if (!at_once && (busy || !starting.empty())) return;
   if (stop_keeper_ && !keeper_lost_) link_->stop_keeper();
   const auto done = std::move(stopped_);
   stopped_ = nullptr;

@@ -158,7 +158,7 @@ class Kernel final : public keeper::Listener {
   void remove_logs(std::uint64_t key);
   void drop_logs(session::Session& session);
   void publish(event::Fact fact, const session::Session* session);
-  void stop_when_idle();
+  void stop_when_idle(bool at_once = false);
 
   boost::asio::io_context& io_;
   KernelOptions options_;

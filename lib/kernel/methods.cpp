@@ -27,6 +27,9 @@ Method row(std::string_view name, Needs needs, void (*handler)(Kernel&, Call&, P
     if constexpr (requires { decoded.id.size(); } && !std::is_same_v<P, api::SpawnParams>) {
       const auto starting = needs == Needs::reach ? kernel.starting.find(decoded.id) : kernel.starting.end();
       if (starting != kernel.starting.end()) {
+        if (starting->second.size() >= limits::requests_behind_launch)
+          return reply(Error(Code::limit_exceeded,
+                             "too many requests wait for the launch of session \"" + decoded.id + "\""));
         starting->second.push_back([handler, &kernel, client = call.client, decoded = std::move(decoded),
                                     reply, correlation = std::string(call.correlation_id),
                                     causation = std::string(call.causation_id)]() mutable {

@@ -67,6 +67,7 @@ void list(Kernel& kernel, Call& call, api::ListParams params, Reply<api::ListRes
     if (equals != std::string::npos) label->second = params.label->substr(equals + 1);
   }
   api::ListResult result;
+  std::size_t bytes = 0;
   std::uint64_t last = 0;
   kernel.sessions().for_each(after, [&](session::Session& each) {
     if (!kernel.may_act(call.client->principal(), each.record().owner)) return true;
@@ -76,12 +77,16 @@ void list(Kernel& kernel, Call& call, api::ListParams params, Reply<api::ListRes
       const auto it = each.record().labels.find(label->first);
       if (it == each.record().labels.end() || (label->second && it->second != *label->second)) return true;
     }
-    if (result.sessions.size() == limit) {
+    if (result.sessions.size() == limit || bytes >= limits::list_page_bytes) {
       result.next = std::to_string(last);
       return false;
     }
     last = each.key();
     result.sessions.push_back(each.view());
+    // What may be long; a page always has a session, which fits any frame.
+    for (const std::string& word : each.record().argv) bytes += word.size() + 5;
+    for (const auto& [key, value] : each.record().labels) bytes += key.size() + value.size() + 10;
+    bytes += each.record().cwd.size() + 600;
     return true;
   });
   reply(result);
@@ -118,7 +123,7 @@ void kill(Kernel& kernel, Call& call, api::KillParams params, Reply<api::Process
         correlation = std::string(call.correlation_id),
         causation = std::string(call.causation_id)](session::Session& hit) {
          if (signal_terminates(number)) {
-           hit.note_signal(by);
+           hit.note_signal(number, by);
            hit.paused = false;  // a terminating signal is followed by SIGCONT
          }
          if (number == SIGSTOP) hit.paused = true;

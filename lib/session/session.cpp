@@ -42,6 +42,7 @@ void Session::request_end(api::EndReason reason, std::string by) {
   phase_ = *phase;
   if (end_reason_) return;
   end_reason_ = reason;
+  end_requested_at_ = system_now();
   end_by_ = std::move(by);
 }
 
@@ -50,6 +51,8 @@ bool Session::exited(int wait_status, SystemTime at) {
   if (!phase) return false;
   phase_ = *phase;
   end_ = End{at, wait_status, false};
+  // It had ended by itself before it was asked to; only its output was still held by others.
+  if (at < end_requested_at_) end_reason_.reset();
   paused = false;
   return true;
 }
@@ -73,7 +76,7 @@ api::Outcome Session::outcome() const {
     if (!end_by_.empty()) out.by = end_by_;
   } else if (WIFSIGNALED(end_->wait_status)) {
     out.reason = api::EndReason::signaled;
-    if (!signaled_by_.empty()) out.by = signaled_by_;
+    if (WTERMSIG(end_->wait_status) == signaled_with_) out.by = signaled_by_;
   }
   return out;
 }

@@ -86,7 +86,10 @@ class Session {
   /// The first request wins: it is the reason that the outcome tells.
   void request_end(api::EndReason reason, std::string by);
   /// Who sent the last terminating signal, for the outcome's `by`.
-  void note_signal(std::string by) { signaled_by_ = std::move(by); }
+  void note_signal(int number, std::string by) {
+    signaled_with_ = number;
+    signaled_by_ = std::move(by);
+  }
   /// False when it had ended already.
   bool exited(int wait_status, SystemTime at);
   bool lost(SystemTime at);
@@ -119,6 +122,8 @@ class Session {
   std::optional<End> end_;
   std::optional<api::EndReason> end_reason_;
   std::string end_by_;
+  SystemTime end_requested_at_{};
+  int signaled_with_ = 0;
   std::string signaled_by_;
   std::unique_ptr<stream::LogReader> logs_[2];
   stream::LogState frozen_[2];

@@ -337,9 +337,17 @@ void Feed::put(Turn& turn, api::ChunkHead head, const char* data, std::size_t by
 }
 
 /// Whether no line has ended in what came since the last look.
+/// The longest line that is waited for. Never as much as the log retains: a line that fills a log which holds
+/// its process back would be waited for by both for ever.
+std::size_t Feed::longest_line(const LogState& log) const {
+  constexpr std::uint64_t slack = splice_bytes + 4096;
+  const std::uint64_t kept = log.capacity > 2 * slack ? log.capacity - slack : log.capacity / 2;
+  const auto bound = static_cast<std::size_t>(std::min<std::uint64_t>(options_.max_chunk_bytes, kept));
+  return std::max(bound, code_point_bytes);
+}
+
 Result<bool> Feed::line_goes_on(const LogState& log) {
-  if (no_end_before_ <= position_ || log.eof() || log.tail - position_ > options_.max_chunk_bytes)
-    return false;
+  if (no_end_before_ <= position_ || log.eof() || log.tail - position_ > longest_line(log)) return false;
   const std::size_t fresh = static_cast<std::size_t>(log.tail - no_end_before_);
   char* const data = scratch(fresh);
   Result<LogReader::Copied> copied = log_.copy(no_end_before_, data, fresh);
@@ -382,7 +390,7 @@ Result<Feed::Next> Feed::give_lines(Turn& turn, const LogState& log) {
   }
 
   const std::size_t head_room = writer_.max_head_bytes();
-  std::size_t longest = options_.max_chunk_bytes;
+  std::size_t longest = longest_line(log);
   if (turn.batch.empty()) {
     // What not even an empty batch can hold is split too.
     const std::size_t room = turn.batch.room() > head_room ? turn.batch.room() - head_room : 0;

@@ -110,6 +110,7 @@ class Feed {
   Result<Next> give_mapped(Turn& turn, const LogState& log);
   Result<Next> give_lines(Turn& turn, const LogState& log);
   Next seek_line(Turn& turn, const LogState& log, std::string_view data);
+  [[nodiscard]] std::size_t longest_line(const LogState& log) const;
   Result<bool> line_goes_on(const LogState& log);
   Next give_block(Turn& turn, const LogState& log, std::string_view data, std::size_t longest,
                   bool& wants_more);

@@ -51,9 +51,24 @@ TEST_CASE("a signal from outside is told as one, and by whom when Kairo sent it"
   outside.session.exited(SIGSEGV, system_now());
   CHECK(outside.session.outcome().reason == api::EndReason::signaled);
   CHECK_FALSE(outside.session.outcome().by);
-  inside.session.note_signal("user:5");
+  inside.session.note_signal(SIGTERM, "user:5");
   inside.session.exited(SIGTERM, system_now());
   CHECK(inside.session.outcome().by == "user:5");
+}
+
+TEST_CASE("a signal that it survived is not told as its end") {
+  Fixture fixture;
+  fixture.session.note_signal(SIGTERM, "user:5");
+  fixture.session.exited(SIGSEGV, system_now());
+  CHECK_FALSE(fixture.session.outcome().by);
+}
+
+TEST_CASE("what ended before it was canceled was not canceled") {
+  Fixture fixture;
+  const SystemTime before = system_now() - std::chrono::seconds(1);
+  fixture.session.request_end(api::EndReason::canceled, "user:1");
+  fixture.session.exited(exit_status(0), before);
+  CHECK(fixture.session.outcome().reason == api::EndReason::exited);
 }
 
 TEST_CASE("a session without a keeper is lost, not guessed") {
