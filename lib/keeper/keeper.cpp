@@ -44,6 +44,8 @@ constexpr std::size_t welcome_descriptors = 200;
 constexpr std::size_t welcome_bytes = 256u << 10;
 /// Whoever started this keeper is given so long to come (Link::connect's own patience).
 constexpr std::chrono::seconds first_control_wait{10};
+/// How often a keeper that only waits for a kairod looks whether one can still come.
+constexpr std::chrono::seconds abandoned_check{60};
 constexpr int events_per_turn = 256;
 
 /// The most descriptors that this process may have, after the limit was raised as far as it goes (SPEC 4.8).
@@ -110,6 +112,7 @@ class Keeper {
   void on_signal();
   [[nodiscard]] bool finished(SteadyTime now);
   [[nodiscard]] SteadyTime idle_end() const;
+  [[nodiscard]] bool state_dir_removed() const;
 
   void accept_connection();
   void greet(std::uint64_t event);
@@ -170,7 +173,7 @@ int Keeper::run() {
       if (!next || at < *next) next = at;
     };
     if (signals_rest_) consider(*signals_rest_);
-    if (!control_ && pump_.size() == 0) consider(idle_end());
+    if (!control_) consider(pump_.size() == 0 ? idle_end() : now + abandoned_check);
     int wait_ms = -1;
     if (next)
       wait_ms = static_cast<int>(std::clamp<std::int64_t>(
@@ -201,8 +204,14 @@ bool Keeper::finished(SteadyTime now) {
   if (stopped_) return true;
   if (control_ || launches_.busy()) return false;
   pump_.take_arrivals();
-  if (terminated_ && pump_.running() == 0) return true;
+  if (pump_.running() == 0 && (terminated_ || state_dir_removed())) return true;
   return pump_.size() == 0 && now >= idle_end();
+}
+
+/// Nobody will ever find this keeper again.
+bool Keeper::state_dir_removed() const {
+  struct stat status {};
+  return ::fstat(options_.state_dir.get(), &status) == 0 && status.st_nlink == 0;
 }
 
 SteadyTime Keeper::idle_end() const {
