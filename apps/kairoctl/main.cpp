@@ -3,6 +3,7 @@
 // A start in three steps, each doing no more than it must: find the command's name among the words, declare
 // the options of that command alone, parse. The whole tree is only built for help.
 #include <algorithm>
+#include <fcntl.h>
 #include <span>
 #include <string>
 #include <unistd.h>
@@ -182,6 +183,9 @@ int run(std::vector<std::string> words) {
 }  // namespace kairo::ctl
 
 int main(int argc, char** argv) {
+  // A standard descriptor that the caller closed must not become the daemon's socket.
+  for (int fd = 0; fd <= 2; ++fd)
+    if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd) return 70;
   // Destructors of what lives as long as the process have nothing to do; the kernel is quicker.
   _exit(kairo::ctl::run({argv + 1, argv + argc}));
 }

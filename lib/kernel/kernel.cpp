@@ -157,9 +157,13 @@ void Kernel::adopt(std::vector<keeper::Link::Held> held) {
 }
 
 void Kernel::launch_decided(const std::string& id) {
-  auto node = starting.extract(id);
-  if (!node.empty())
-    for (const auto& request : node.mapped()) request();
+  const auto it = starting.find(id);
+  if (it != starting.end()) {
+    // It counts as starting until all of them have been heard: update_pins must not give up bytes before.
+    const auto requests = std::move(it->second);
+    for (const auto& request : requests) request();
+    starting.erase(id);
+  }
   if (stopping_) stop_when_idle();
 }
 
@@ -419,6 +423,7 @@ void Kernel::update_pins(session::Session& session) {
   keeper::SessionSlot* slot = session.slot();
   // The next daemon's readers find the pins of this one's: going away is no reason to give up what they hold.
   if (!slot || (stopping_ && !stop_keeper_)) return;
+  if (!starting.empty() && starting.contains(session.id())) return;
   const auto it = attention_.find(session.key());
   bool resume = false;
   for (unsigned stream = 0; stream < 2; ++stream) {

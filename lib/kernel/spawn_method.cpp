@@ -248,9 +248,10 @@ void spawn(Kernel& kernel, Call& call, api::SpawnParams params, Reply<api::Spawn
   if (!place) return reply(place.error());
   keeper::SessionSlot& slot = table.slot(place->slot);
   const std::uint64_t block_pin = plan.record.block_when_full ? 0 : stream::no_pin;
-  // The owner's throttled subscription needs no pin; a lossless reader sets one when it attaches.
+  // Everything is kept until the requests that follow the spawn have been heard: a lossless attach among them
+  // must find the stream from its first byte.
   for (auto& stream : slot.streams) {
-    stream.pin.store(stream::no_pin, std::memory_order_relaxed);
+    stream.pin.store(0, std::memory_order_relaxed);
     stream.block_pin.store(block_pin, std::memory_order_relaxed);
     stream.wake.store(0, std::memory_order_relaxed);
   }
@@ -302,7 +303,9 @@ void spawn(Kernel& kernel, Call& call, api::SpawnParams params, Reply<api::Spawn
         else if (kill_with_owner)
           kernel.terminate(session, api::EndReason::owner_gone, {},
                            std::chrono::milliseconds(session.record().kill_grace_ms));
+        const std::uint64_t key = session.key();
         kernel.launch_decided(started_id);
+        if (session::Session* still = kernel.sessions().find_key(key)) kernel.update_pins(*still);
       });
 }
 
