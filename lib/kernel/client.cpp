@@ -116,7 +116,7 @@ void Client::on_drained() {
 }
 
 std::string Client::subscribe_events(const std::string& pattern) {
-  const std::string id = "ev-" + std::to_string(number_) + "-" + std::to_string(next_event_subscription_++);
+  std::string id = "ev-" + std::to_string(number_) + "-" + std::to_string(next_event_subscription_++);
   const std::weak_ptr<Client> weak = weak_from_this();
   event_tokens_[id] = kernel_.bus().subscribe(pattern, [weak, id](const event::Fact& fact) {
     const auto client = weak.lock();
