@@ -20,7 +20,11 @@
 
 namespace kairo::test {
 
+#if defined(__SANITIZE_ADDRESS__)
+inline constexpr std::chrono::seconds patience{120};  // programs start many times slower
+#else
 inline constexpr std::chrono::seconds patience{30};
+#endif
 
 /// A directory below /tmp that is removed at the end.
 class TempDir {
