@@ -45,6 +45,8 @@ choose_ccache() {
   command -v ccache > /dev/null || return 0
   local dir=${CCACHE_DIR:-${HOME:-/nonexistent}/.cache/ccache}
   if mkdir -p "$dir" 2> /dev/null && [ -w "$dir" ]; then launcher=ccache; fi
+  # Another checkout finds what this one compiled.
+  export CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=yes
   # lib/kernel is built with a precompiled header, which ccache takes only so.
   export CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
 }
