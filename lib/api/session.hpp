@@ -57,6 +57,7 @@ struct StdinState {
   bool open = false;
   std::uint64_t offset = 0;
   std::uint64_t queued = 0;
+  bool operator==(const StdinState&) const = default;
   static constexpr auto fields() {
     return std::tuple(
         field("open", &StdinState::open, "Whether stdin.write can still be called"),
@@ -69,6 +70,7 @@ struct StreamState {
   std::uint64_t bytes = 0;
   std::uint64_t first_offset = 0;
   bool eof = false;
+  bool operator==(const StreamState&) const = default;
   static constexpr auto fields() {
     return std::tuple(
         field("bytes", &StreamState::bytes, "Bytes written since the start"),
@@ -80,6 +82,7 @@ struct StreamState {
 struct StreamStates {
   StreamState standard_output;
   StreamState standard_error;
+  bool operator==(const StreamStates&) const = default;
   static constexpr auto fields() {
     return std::tuple(field("stdout", &StreamStates::standard_output, "Standard output"),
                       field("stderr", &StreamStates::standard_error, "Standard error"));

@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <linux/sockios.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
@@ -56,7 +57,9 @@ void Connection::wait_writable() {
     self->blocked_ = false;
     if (self->closed_ || error) return;
     self->flush();
-    if (self->closed_ || self->reading_ || self->outbox_bytes() >= limits::outbox_bytes / 2) return;
+    if (self->closed_ || self->reading_ || self->peer_ended_ ||
+        self->outbox_bytes() >= limits::outbox_bytes / 2)
+      return;
     self->take_frames();
   });
 }
@@ -85,14 +88,29 @@ void Connection::read() {
       if (received_.size() < descriptors_per_message) received_.push_back({read_position_, std::move(owned)});
     }
   }
-  if (got == 0) {
-    flush();
-    if (reader_.pending() == 0) return finish(std::nullopt);
-    return finish(Error(Code::invalid_request, "the peer left in the middle of a frame"));
-  }
+  if (got == 0) return take_end();
   read_position_ += static_cast<std::uint64_t>(got);
   reader_.commit(static_cast<std::size_t>(got));
   take_frames();
+}
+
+void Connection::take_end() {
+  flush();
+  if (closed_) return;
+  if (reader_.pending() > 0)
+    return finish(Error(Code::invalid_request, "the peer left in the middle of a frame"));
+  // A peer that has closed its socket hears nothing any more; one that only shut its direction does.
+  pollfd socket{socket_.native_handle(), 0, 0};
+  if (::poll(&socket, 1, 0) != 0 || !(handler_->owes() || outbox_bytes() > 0)) return finish(std::nullopt);
+  peer_ended_ = true;
+  wait_hangup();
+}
+
+void Connection::wait_hangup() {
+  // Not for readability: the end that was read makes the socket readable for ever.
+  socket_.async_wait(socket_.wait_error, [self = shared_from_this()](const boost::system::error_code& error) {
+    if (!self->closed_ && !error) self->finish(std::nullopt);
+  });
 }
 
 void Connection::take_frames() {
@@ -161,6 +179,7 @@ void Connection::flush() {
   if (outbox_bytes() > 0 && !send_outbox()) return;
   if (close_when_sent_) return finish(std::nullopt);
   if (!writing_) send_chunks();
+  if (!closed_ && peer_ended_ && outbox_bytes() == 0 && !handler_->owes()) finish(std::nullopt);
 }
 
 bool Connection::send_outbox() {

@@ -43,6 +43,9 @@ class Handler {
   virtual void filled() = 0;
   /// The outbox has become empty.
   virtual void on_drained() = 0;
+  /// Whether something may still be sent: an answer is due, or something is subscribed. A peer that has ended
+  /// its own direction is kept for so long.
+  [[nodiscard]] virtual bool owes() const = 0;
   /// The connection is gone; `why` is set when it was not the peer's orderly end. Last call.
   virtual void on_closed(const Error* why) = 0;
 };
@@ -80,6 +83,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void finish(std::optional<Error> why);
   bool send_outbox();
   bool send_chunks();
+  /// The peer has sent its last byte; it may still be there to read.
+  void take_end();
+  void wait_hangup();
   [[nodiscard]] std::size_t socket_room();
 
   boost::asio::local::stream_protocol::socket socket_;
@@ -104,6 +110,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool parse_paused_ = false;  ///< Frames wait in the reader for the outbox to drain.
   bool closed_ = false;
   bool close_when_sent_ = false;
+  bool peer_ended_ = false;  ///< The peer has shut its sending direction; it may still read.
 };
 
 }  // namespace kairo::ipc

@@ -83,25 +83,28 @@ void settle_signals() {
   ::pthread_sigmask(SIG_SETMASK, &all, nullptr);
 }
 
-/// Out of the way of the three low descriptors that launches need.
+/// Out of the way of the three low descriptors that each launching thread needs.
 UniqueFd move_up(UniqueFd from) {
-  constexpr int low_end = 8;
+  constexpr int low_end = 16;
   UniqueFd moved(::fcntl(from.get(), F_DUPFD_CLOEXEC, low_end));
   return moved ? std::move(moved) : std::move(from);
 }
 
 class Keeper {
  public:
-  Keeper(KeeperOptions options, Table table, Launcher launcher, UniqueFd epoll, UniqueFd signals,
-         UniqueFd logs, int descriptor_limit)
+  Keeper(KeeperOptions options, Table table, std::vector<Launcher> launchers, UniqueFd epoll,
+         UniqueFd signals, UniqueFd logs, int descriptor_limit)
       : options_(std::move(options)),
         table_(std::move(table)),
         epoll_(std::move(epoll)),
         signals_(std::move(signals)),
         logs_(std::move(logs)),
         budget_(descriptor_limit - reserved_descriptors),
-        pump_(epoll_.get(), table_, arrivals_, budget_),
-        launches_(std::move(launcher), epoll_.get(), logs_.get(), table_, arrivals_, budget_) {}
+        pump_(epoll_.get(), table_, arrivals_, budget_) {
+    for (Launcher& each : launchers)
+      launches_.push_back(std::make_unique<LaunchThread>(std::move(each), epoll_.get(), logs_.get(), table_,
+                                                         arrivals_, budget_));
+  }
 
   Result<void> start();
   int run();
@@ -110,6 +113,8 @@ class Keeper {
   void add(int fd, std::uint64_t event, std::uint32_t events = EPOLLIN);
   void on_event(std::uint64_t event, std::uint32_t events);
   void on_signal();
+  [[nodiscard]] bool launching() const;
+  void next_epoch();
   [[nodiscard]] bool finished(SteadyTime now);
   [[nodiscard]] SteadyTime idle_end() const;
   [[nodiscard]] bool state_dir_removed() const;
@@ -132,7 +137,8 @@ class Keeper {
   DescriptorBudget budget_;
   Arrivals arrivals_;
   Pump pump_;
-  LaunchThread launches_;
+  std::vector<std::unique_ptr<LaunchThread>> launches_;
+  std::size_t next_launches_ = 0;  ///< The thread that gets the next connection.
 
   const std::string id_ = random_id(16);
   std::unordered_map<std::uint64_t, std::unique_ptr<Channel>> greetings_;
@@ -161,7 +167,18 @@ void Keeper::add(int fd, std::uint64_t event, std::uint32_t events) {
 Result<void> Keeper::start() {
   add(options_.listener.get(), listener_event);
   add(signals_.get(), signals_event, EPOLLIN | EPOLLONESHOT);
-  return launches_.start();
+  for (const auto& each : launches_)
+    if (auto started = each->start(); !started) return started;
+  return {};
+}
+
+bool Keeper::launching() const {
+  return std::any_of(launches_.begin(), launches_.end(), [](const auto& each) { return each->busy(); });
+}
+
+void Keeper::next_epoch() {
+  ++epoch_;
+  for (const auto& each : launches_) each->set_epoch(epoch_);
 }
 
 int Keeper::run() {
@@ -202,7 +219,7 @@ int Keeper::run() {
 
 bool Keeper::finished(SteadyTime now) {
   if (stopped_) return true;
-  if (control_ || launches_.busy()) return false;
+  if (control_ || launching()) return false;
   pump_.take_arrivals();
   if (pump_.running() == 0 && (terminated_ || state_dir_removed())) return true;
   return pump_.size() == 0 && now >= idle_end();
@@ -284,14 +301,15 @@ void Keeper::greet(std::uint64_t event) {
     begin_control(std::move(channel), *hello, std::move(welcome));
   } else if (hello->role == "launch" && control_ && hello->instance_id == instance_id_) {
     channel->send(MessageType::welcome, welcome);
-    if (channel->flush() && channel->waiting() == 0) launches_.add(channel->release_socket(), epoch_);
+    if (channel->flush() && channel->waiting() == 0)
+      launches_[next_launches_++ % launches_.size()]->add(channel->release_socket(), epoch_);
   }  // any other Hello is answered by the end of its connection
 }
 
 void Keeper::begin_control(std::unique_ptr<Channel> channel, const Hello& hello, Welcome welcome) {
   control_ = std::move(channel);
   instance_id_ = hello.instance_id;
-  launches_.set_epoch(++epoch_);
+  next_epoch();
   pump_.take_arrivals();
   pump_.require_epoch(epoch_);
   pump_.adopted();
@@ -371,9 +389,14 @@ void Keeper::obey(const Message& message) {
       });
     case MessageType::stdin_ready: return key_order([&](std::uint64_t key) { pump_.feed_stdin(key); });
     case MessageType::resume_pump: return key_order([&](std::uint64_t key) { pump_.resume(key); });
-    case MessageType::release: return key_order([&](std::uint64_t key) { pump_.release(key); });
+    case MessageType::release: {
+      const auto order = read_message<Release>(message);
+      if (!order) return lose_control(order.error().message.c_str());
+      for (const std::uint64_t key : order->keys) pump_.release(key);
+      return;
+    }
     case MessageType::stop:
-      if (pump_.running() == 0 && !launches_.busy()) {
+      if (pump_.running() == 0 && !launching()) {
         stopped_ = true;
       } else {
         std::fprintf(stderr, "kairo-keeper: told to stop while %zu processes run; it goes on\n",
@@ -389,7 +412,7 @@ void Keeper::lose_control(const char* why) {
   ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, control_->socket(), nullptr);
   control_.reset();
   to_welcome_.clear();
-  launches_.set_epoch(++epoch_);
+  next_epoch();
   for (const std::uint32_t slot : std::exchange(pump_.changed(), {})) pump_.told_changed(slot);
   pump_.exited().clear();  // Welcome tells them
   idle_since_ = SteadyClock::now();
@@ -460,8 +483,12 @@ int run_keeper(KeeperOptions options) {
   options.listener = move_up(std::move(options.listener));
   options.state_dir = move_up(std::move(options.state_dir));
   ::fcntl(options.listener.get(), F_SETFL, ::fcntl(options.listener.get(), F_GETFL) | O_NONBLOCK);
-  auto launcher = Launcher::make({options.child_files_soft, options.child_files_hard});
-  if (!launcher) return refuse(launcher.error());
+  std::vector<Launcher> launchers;
+  for (unsigned i = 0; i < launch_connections; ++i) {
+    auto launcher = Launcher::make({options.child_files_soft, options.child_files_hard});
+    if (!launcher) return refuse(launcher.error());
+    launchers.push_back(std::move(*launcher));
+  }
   auto logs = open_logs(options.state_dir.get());
   if (!logs) return refuse(logs.error());
   auto table = Table::create(options.state_dir.get());
@@ -474,7 +501,7 @@ int run_keeper(KeeperOptions options) {
   ::sigaddset(&wanted, SIGTERM);
   UniqueFd signals(::signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!signals) return refuse(system_error("cannot make a signalfd", errno));
-  const auto keeper = std::make_unique<Keeper>(std::move(options), std::move(*table), std::move(*launcher),
+  const auto keeper = std::make_unique<Keeper>(std::move(options), std::move(*table), std::move(launchers),
                                                std::move(epoll), std::move(signals), std::move(*logs), limit);
   if (auto started = keeper->start(); !started) return refuse(started.error());
   return keeper->run();

@@ -32,6 +32,7 @@ struct ChildTask {
   mode_t umask;
   rlimit files;
   int low[3];
+  unsigned first_low;
   unsigned past_low;
   const char* step = nullptr;
   int error_number = 0;
@@ -81,7 +82,9 @@ KAIRO_IN_CHILD int run_child(void* argument) {
   ChildTask& task = *static_cast<ChildTask*>(argument);
   long result;
   if ((result = call(SYS_setsid)) < 0) fail(task, "session", result);
+  // Also what another launching thread has below: it would keep another child's pipe open until the exec.
   result = call(SYS_close_range, task.past_low, ~0u, CLOSE_RANGE_UNSHARE);
+  if (result == 0 && task.first_low > 3) result = call(SYS_close_range, 3, task.first_low - 1, 0);
   if (result == -ENOSYS || result == -EINVAL)
     result = call(SYS_unshare, CLONE_FILES);  // all others close on exec
   if (result < 0) fail(task, "descriptors", result);
@@ -155,9 +158,18 @@ std::vector<char*> pointers(const std::vector<std::string>& from) {
   return out;
 }
 
+/// The variables of an environment whose last one ends with NUL.
+std::vector<char*> pointers(const reflect::Bytes& env) {
+  std::vector<char*> out;
+  for (std::size_t begin = 0; begin < env.data.size(); begin = env.data.find('\0', begin) + 1)
+    out.push_back(const_cast<char*>(env.data.data() + begin));
+  out.push_back(nullptr);
+  return out;
+}
+
 std::string_view search_path(const Launch& order) {
-  for (const std::string& each : order.env)
-    if (each.compare(0, 5, "PATH=") == 0) return std::string_view(each).substr(5);
+  for (const char* each : pointers(order.env))
+    if (each && std::strncmp(each, "PATH=", 5) == 0) return each + 5;
   return default_path;
 }
 
@@ -254,8 +266,8 @@ std::variant<Child, LaunchError> Launcher::launch(const Launch& order, std::span
   if (order.argv.empty()) return LaunchError{"argv", EINVAL, ""};
   if (std::any_of(order.argv.begin(), order.argv.end(), has_nul))
     return LaunchError{"argv", EINVAL, "an argument with NUL"};
-  if (std::any_of(order.env.begin(), order.env.end(), has_nul))
-    return LaunchError{"env", EINVAL, "a variable with NUL"};
+  if (!order.env.data.empty() && order.env.data.back() != '\0')
+    return LaunchError{"env", EINVAL, "a variable without its end"};
   if (has_nul(order.cwd)) return LaunchError{"chdir", EINVAL, "a directory with NUL"};
 
   Child child;
@@ -295,8 +307,10 @@ std::variant<Child, LaunchError> Launcher::launch(const Launch& order, std::span
   const auto clear_low = [&] {
     for (const UniqueFd& each : low_) ::dup3(null_.get(), each.get(), O_CLOEXEC);
   };
+  task.first_low = static_cast<unsigned>(low_[0].get());
   for (int i = 0; i < 3; ++i) {
     task.low[i] = low_[i].get();
+    task.first_low = std::min(task.first_low, static_cast<unsigned>(low_[i].get()));
     task.past_low = std::max(task.past_low, static_cast<unsigned>(low_[i].get()) + 1);
     const int from = theirs[i] ? theirs[i].get() : kinds[i] == Stdio::to_stdout ? low_[1].get() : null_.get();
     if (::dup3(from, low_[i].get(), O_CLOEXEC) < 0) {

@@ -9,6 +9,7 @@
 
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
 
 #include "keeper/channel.hpp"
 #include "keeper/start.hpp"
@@ -21,7 +22,10 @@ constexpr std::chrono::seconds connect_timeout{10};
 constexpr std::chrono::seconds stop_timeout{1};
 /// Before a keeper that ends this moment is asked again.
 constexpr std::chrono::milliseconds retry_delay{20};
-/// Values that one message may hold (limits::payload_values), less some for what is beside argv and env.
+/// An ended session takes no descriptor in the keeper, only its slot and some memory.
+constexpr std::chrono::milliseconds release_delay{5};
+constexpr std::size_t releases_max = 256;
+/// Values that one message may hold (limits::payload_values), less some for what is beside argv.
 constexpr std::size_t launch_strings_max = limits::payload_values - 1000;
 
 /// E_SPAWN_FAILED or E_LIMIT_EXCEEDED with what SPEC 4.1 wants to be known.
@@ -59,6 +63,7 @@ struct Link::Impl {
     Channel channel;
     Descriptor readiness;
     bool writing = false;
+    std::size_t unanswered = 0;  ///< Launches.
   };
 
   /// A launch without its answer. What is heard of the session before that waits here.
@@ -67,21 +72,26 @@ struct Link::Impl {
     std::uint32_t slot;
     std::string program;
     LaunchDone done;
+    Line* line;
     bool changed = false;
     std::optional<Exited> exited = {};
   };
 
-  Impl(boost::asio::io_context& context, Channel control_channel, Channel launch_channel, Table shared)
+  Impl(boost::asio::io_context& context, Channel control_channel, std::vector<Channel> launch_channels,
+       Table shared)
       : io(context),
         control(context, std::move(control_channel)),
-        launches(context, std::move(launch_channel)),
-        table(std::move(shared)) {}
+        release_timer(context),
+        table(std::move(shared)) {
+    for (Channel& each : launch_channels) launches.push_back(std::make_unique<Line>(io, std::move(each)));
+  }
 
   void watch(Line& line);
   void push(Line& line);
   void on_readable(Line& line);
   void read_control();
-  void read_launches();
+  void read_launches(Line& line);
+  void send_releases();
   void answered(std::uint64_t token, Result<Launched> result);
   void hear_changed(const Changed& changed);
   void hear_exited(const Exited& exited);
@@ -97,7 +107,9 @@ struct Link::Impl {
 
   boost::asio::io_context& io;
   Line control;
-  Line launches;
+  std::vector<std::unique_ptr<Line>> launches;
+  boost::asio::steady_timer release_timer;
+  Release releases;
   Table table;
   std::string keeper_id;
   std::int32_t keeper_pid = 0;
@@ -200,13 +212,18 @@ Result<std::unique_ptr<Link>> Link::connect(boost::asio::io_context& io, const L
       }
       continue;
     }
-    auto launches = greet(state_dir.get(), "launch", options.instance_id, deadline);
-    if (!launches) return std::move(launches).error();
-    if (!*launches) continue;
+    std::vector<Channel> launches;
+    for (unsigned i = 0; i < launch_connections; ++i) {
+      auto launch = greet(state_dir.get(), "launch", options.instance_id, deadline);
+      if (!launch) return std::move(launch).error();
+      if (!*launch) break;
+      launches.push_back(std::move((*launch)->channel));
+    }
+    if (launches.size() < launch_connections) continue;
     auto table = Table::open(std::move((*control)->table));
     if (!table) return std::move(table).error();
-    auto impl = std::make_unique<Impl>(io, std::move((*control)->channel), std::move((*launches)->channel),
-                                       std::move(*table));
+    auto impl =
+        std::make_unique<Impl>(io, std::move((*control)->channel), std::move(launches), std::move(*table));
     impl->keeper_id = (*control)->welcome.keeper_id;
     impl->keeper_pid = (*control)->welcome.pid;
     impl->held = std::move((*control)->held);
@@ -237,7 +254,7 @@ std::vector<Link::Held> Link::take_held() {
 void Link::start(Listener& listener) {
   impl_->listener = &listener;
   impl_->watch(impl_->control);
-  impl_->watch(impl_->launches);
+  for (const auto& each : impl_->launches) impl_->watch(*each);
   // What came behind the last Welcome.
   boost::asio::post(impl_->io, [impl = impl_.get(), alive = impl_->alive] {
     if (*alive) impl->read_control();
@@ -246,17 +263,21 @@ void Link::start(Listener& listener) {
 
 void Link::stop() {
   if (!*impl_->alive) return;
-  *impl_->alive = false;
-  impl_->lost = true;
   // Orders given before go out, unless the keeper does not take them.
+  if (!impl_->lost) impl_->send_releases();
   const SteadyTime deadline = SteadyClock::now() + stop_timeout;
   Channel& control = impl_->control.channel;
   while (control.flush() && control.waiting() > 0 && wait_writable(control, deadline)) {
   }
+  *impl_->alive = false;
+  impl_->lost = true;
+  impl_->release_timer.cancel();
   impl_->control.readiness.cancel();
-  impl_->launches.readiness.cancel();
   impl_->control.channel.release_socket().reset();
-  impl_->launches.channel.release_socket().reset();
+  for (const auto& each : impl_->launches) {
+    each->readiness.cancel();
+    each->channel.release_socket().reset();
+  }
 }
 
 // --- reading ---------------------------------------------------------------------------------------
@@ -275,7 +296,7 @@ void Link::Impl::on_readable(Line& line) {
   for (;;) {
     const auto received = line.channel.receive();
     if (received == Channel::Received::nothing) return;
-    &line == &control ? read_control() : read_launches();
+    &line == &control ? read_control() : read_launches(line);
     if (!*still || lost) return;
     if (received == Channel::Received::closed) return fail("it closed the connection");
     // A short read has most likely emptied the socket; epoll tells otherwise.
@@ -286,7 +307,9 @@ void Link::Impl::on_readable(Line& line) {
 void Link::Impl::read_control() {
   // Each launch was answered before its session could be heard of, so its answer can be read by now.
   const auto still = alive;
-  while (*still && !pending.empty() && launches.channel.receive() == Channel::Received::some) read_launches();
+  for (const auto& line : launches)
+    while (*still && line->unanswered > 0 && line->channel.receive() == Channel::Received::some)
+      read_launches(*line);
   while (*still && !lost) {
     const auto message = control.channel.next();
     if (!message) return fail(message.error().message);
@@ -317,10 +340,10 @@ void Link::Impl::read_control() {
   }
 }
 
-void Link::Impl::read_launches() {
+void Link::Impl::read_launches(Line& line) {
   const auto still = alive;
   while (*still && !lost) {
-    const auto message = launches.channel.next();
+    const auto message = line.channel.next();
     if (!message) return fail(message.error().message);
     if (!*message) return;
     if ((*message)->type == MessageType::launched) {
@@ -342,6 +365,7 @@ void Link::Impl::answered(std::uint64_t token, Result<Launched> result) {
   auto found = pending.extract(token);
   if (!found) return;
   Pending& launch = found.mapped();
+  --launch.line->unanswered;
   pending_keys.erase(launch.key);
   pending_slots.erase(launch.slot);
   const auto still = alive;
@@ -374,7 +398,7 @@ void Link::Impl::fail(std::string why) {
   lost = true;
   const auto still = alive;
   control.readiness.cancel();
-  launches.readiness.cancel();
+  for (const auto& each : launches) each->readiness.cancel();
   pending_keys.clear();
   pending_slots.clear();
   for (auto& [token, each] : std::exchange(pending, {})) {
@@ -406,7 +430,13 @@ void Link::Impl::push(Line& line) {
                             });
 }
 
-void Link::launch(const Launch& order, std::vector<UniqueFd> descriptors, LaunchDone done) {
+void Link::Impl::send_releases() {
+  if (releases.keys.empty()) return;
+  order(control, MessageType::release, releases);
+  releases.keys.clear();
+}
+
+void Link::launch(Launch order, std::vector<UniqueFd> descriptors, LaunchDone done) {
   Impl& impl = *impl_;
   const auto refuse = [&](Error error) {
     boost::asio::post(impl.io,
@@ -418,15 +448,18 @@ void Link::launch(const Launch& order, std::vector<UniqueFd> descriptors, Launch
   if (impl.lost) return refuse(lost_error("\"" + program + "\" was not started"));
   std::size_t bytes = order.record.data.size();
   for (const std::string& each : order.argv) bytes += each.size() + 8;
-  for (const std::string& each : order.env) bytes += each.size() + 8;
-  if (order.argv.size() + order.env.size() > launch_strings_max || bytes > message_bytes_max - 4096 * 8)
+  bytes += order.env.data.size();
+  if (order.argv.size() > launch_strings_max || bytes > message_bytes_max - 4096 * 8)
     return refuse(launch_error(program, LaunchFailed{0, "argv", E2BIG, ""}));
-  Launch numbered = order;
-  numbered.token = impl.next_token++;
-  impl.pending_keys[order.key] = numbered.token;
-  impl.pending_slots[order.slot] = numbered.token;
-  impl.pending.emplace(numbered.token, Impl::Pending{order.key, order.slot, program, std::move(done)});
-  impl.order(impl.launches, MessageType::launch, numbered, std::move(descriptors));
+  order.token = impl.next_token++;
+  impl.pending_keys[order.key] = order.token;
+  impl.pending_slots[order.slot] = order.token;
+  Impl::Line& line =
+      **std::min_element(impl.launches.begin(), impl.launches.end(),
+                         [](const auto& a, const auto& b) { return a->unanswered < b->unanswered; });
+  ++line.unanswered;
+  impl.pending.emplace(order.token, Impl::Pending{order.key, order.slot, program, std::move(done), &line});
+  impl.order(line, MessageType::launch, order, std::move(descriptors));
 }
 
 void Link::signal(std::uint64_t key, int number, SignalScope scope, SignalDone done) {
@@ -459,9 +492,17 @@ void Link::resume_pump(std::uint64_t key) {
   impl_->order(impl_->control, MessageType::resume_pump, Key{key});
 }
 void Link::release(std::uint64_t key) {
-  impl_->order(impl_->control, MessageType::release, Key{key});
+  Impl& impl = *impl_;
+  impl.releases.keys.push_back(key);
+  if (impl.releases.keys.size() >= releases_max) return impl.send_releases();
+  if (impl.releases.keys.size() > 1) return;
+  impl.release_timer.expires_after(release_delay);
+  impl.release_timer.async_wait([&impl, alive = impl.alive](boost::system::error_code error) {
+    if (*alive && !error) impl.send_releases();
+  });
 }
 void Link::stop_keeper() {
+  impl_->send_releases();
   impl_->order(impl_->control, MessageType::stop, Stop{});
 }
 

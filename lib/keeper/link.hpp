@@ -64,7 +64,7 @@ class Link {
   using LaunchDone = std::function<void(Result<Launched>)>;
   /// `descriptors`: for each Stdio::fd, in the order stdin, stdout, stderr. A failure is E_SPAWN_FAILED with
   /// details errno, errnoName, step (E_LIMIT_EXCEEDED for EMFILE, ENFILE, EAGAIN, ENOMEM).
-  void launch(const Launch& order, std::vector<UniqueFd> descriptors, LaunchDone done);
+  void launch(Launch order, std::vector<UniqueFd> descriptors, LaunchDone done);
 
   using SignalDone = std::function<void(int error_number)>;
   void signal(std::uint64_t key, int number, SignalScope scope, SignalDone done);
@@ -72,6 +72,8 @@ class Link {
   void stdin_ring(std::uint64_t key, int memfd);
   void stdin_ready(std::uint64_t key);
   void resume_pump(std::uint64_t key);
+  /// The keeper may forget the session; its slot is free once the table says so. Orders are collected for
+  /// a few milliseconds: each would wake the keeper.
   void release(std::uint64_t key);
   void stop_keeper();
 

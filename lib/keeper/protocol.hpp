@@ -4,10 +4,11 @@
 // the struct of that name; unknown members are ignored, so that a version may add some. Descriptors go with
 // the first byte of their message (SCM_RIGHTS).
 //
-// kairod opens two connections. The first message on each is Hello and the keeper's answer is Welcome, on the
-// control connection with the table's descriptor and every session. On `launch` connections only Launch goes
-// in and Launched or LaunchFailed comes out, one for each, in order; the keeper's launcher thread serves it.
-// On the control connection everything else.
+// kairod opens three connections. The first message on each is Hello and the keeper's answer is Welcome, on
+// the control connection with the table's descriptor and every session. On the two `launch` connections only
+// Launch goes in and Launched or LaunchFailed comes out, one for each, in order; a thread of the keeper
+// serves each, so that one exec on a dead mount does not stop all launches. On the control connection
+// everything else.
 //
 // The keeper trusts kairod (same user, checked by SO_PEERCRED) but parses with bounds all the same.
 // When a control connection ends the keeper goes on without kairod: it reads output, feeds what stdin rings
@@ -29,6 +30,7 @@ namespace kairo::keeper {
 inline constexpr std::uint32_t protocol_version = 1;
 inline constexpr std::uint32_t oldest_protocol_version = 1;
 inline constexpr std::size_t message_bytes_max = 4u << 20;
+inline constexpr unsigned launch_connections = 2;
 
 enum class MessageType : std::uint8_t {
   hello = 1,
@@ -109,8 +111,8 @@ struct Launch {
   std::uint64_t key = 0;
   std::uint32_t slot = 0;  ///< Free in the table, chosen by kairod, which has set the pins.
   std::vector<std::string> argv;
-  std::vector<std::string> env;  ///< "NAME=value", complete.
-  std::string cwd;               ///< Absolute.
+  reflect::Bytes env;  ///< Complete: each "NAME=value" with a NUL behind it.
+  std::string cwd;     ///< Absolute.
   std::uint32_t umask = 022;
   Stdio standard_input = Stdio::pipe;
   Stdio standard_output = Stdio::pipe;
@@ -186,6 +188,12 @@ struct Signaled {
 struct Key {
   std::uint64_t key = 0;
   static constexpr auto fields() { return std::tuple(field("key", &Key::key, "")); }
+};
+
+/// Sessions whose exit kairod has taken note of: the keeper may forget them.
+struct Release {
+  std::vector<std::uint64_t> keys;
+  static constexpr auto fields() { return std::tuple(field("keys", &Release::keys, "")); }
 };
 
 /// Slots in which something changed that kairod wanted to know (`wake` was set): look at them.

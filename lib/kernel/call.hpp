@@ -26,6 +26,8 @@ class Answerer {
       client->answered();
     }
   }
+  /// Whether nobody is there to be answered any more.
+  [[nodiscard]] bool abandoned() const { return !open_client(); }
   void fail(const Error& error) const {
     if (const auto client = open_client()) {
       api::append_error(client->connection().outbox(), id_, error);
@@ -49,6 +51,9 @@ class Reply {
   explicit Reply(Answerer to) : to_(std::move(to)) {}
   void operator()(const R& result) const { to_.answer(result); }
   void operator()(const Error& error) const { to_.fail(error); }
+  [[nodiscard]] bool abandoned() const { return to_.abandoned(); }
+  /// An R that is MsgPack already.
+  void packed(const reflect::Any& result) const { to_.answer(result); }
 
  private:
   Answerer to_;

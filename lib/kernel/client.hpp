@@ -34,6 +34,7 @@ class Client final : public ipc::Handler, public std::enable_shared_from_this<Cl
   /// A request was taken; false when too many are unanswered.
   bool begin_request();
   void answered();
+  [[nodiscard]] std::size_t unanswered() const { return unanswered_; }
   /// Sends an event, or counts it as missed when the peer does not read.
   void send_event(const api::Event& event);
 
@@ -57,6 +58,8 @@ class Client final : public ipc::Handler, public std::enable_shared_from_this<Cl
   bool unsubscribe_events(const std::string& id);
   [[nodiscard]] std::size_t event_subscriptions() const { return event_tokens_.size(); }
 
+  /// Sessions that have not ended and whose events are pushed to this connection, by key.
+  std::unordered_set<std::uint64_t> owned;
   /// Sessions to be killed with this connection (onOwnerExit "kill"), by key.
   std::unordered_set<std::uint64_t> kill_with;
 
@@ -65,6 +68,9 @@ class Client final : public ipc::Handler, public std::enable_shared_from_this<Cl
   void fill(stream::Batch& batch, std::size_t bytes) override;
   void filled() override;
   void on_drained() override;
+  [[nodiscard]] bool owes() const override {
+    return unanswered_ > 0 || !outputs_.empty() || !event_tokens_.empty() || !owned.empty();
+  }
   void on_closed(const Error* why) override;
 
  private:

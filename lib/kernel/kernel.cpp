@@ -173,6 +173,7 @@ void Kernel::began(session::Session& session, const std::shared_ptr<Client>& own
     Attention& attention = attention_[session.key()];
     attention.owner = owner;
     attention.owner_subscription = subscription_id;
+    if (owner) owner->owned.insert(session.key());
   }
   if (session.record().deadline_us != 0) {
     const auto deadline = SystemTime(std::chrono::microseconds(session.record().deadline_us));
@@ -263,12 +264,15 @@ void Kernel::finish(session::Session& session) {
     Attention& attention = found->second;
     timers_.cancel(attention.deadline);
     timers_.cancel(attention.kill);
-    if (const auto owner = attention.owner.lock()) owner->kill_with.erase(session.key());
+    if (const auto owner = attention.owner.lock()) {
+      owner->owned.erase(session.key());
+      owner->kill_with.erase(session.key());
+    }
     const auto waits = std::move(attention.waits);
     attention.waits.clear();
     for (const auto& wait : waits) {
       timers_.cancel(wait->timer);
-      wait->reply(session.view());
+      wait->reply.packed(session.packed_view());
     }
   }
   release_if_recorded(session);
@@ -304,7 +308,7 @@ void Kernel::forget(session::Session& session) {
     }
     attention_.erase(session.key());
   }
-  remove_logs(session.key());
+  if (session.log_state(0).tail + session.log_state(1).tail > 0) remove_logs(session.key());
   registry_.remove(session);
 }
 
@@ -381,7 +385,7 @@ void Kernel::drop_logs(session::Session& session) {
 
 void Kernel::add_wait(session::Session& session, Reply<api::ProcessSession> reply,
                       std::optional<std::uint64_t> timeout_ms) {
-  if (session.ended()) return reply(session.view());
+  if (session.ended()) return reply.packed(session.packed_view());
   auto wait = std::make_shared<Attention::Wait>(Attention::Wait{std::move(reply)});
   attention_[session.key()].waits.push_back(wait);
   if (!timeout_ms) return;
@@ -621,6 +625,13 @@ void Kernel::client_closed(Client& client) {
       terminate(*session, api::EndReason::owner_gone, client.principal().name(),
                 std::chrono::milliseconds(session->record().kill_grace_ms));
   }
+  if (client.unanswered() > 0)
+    for (auto& [key, attention] : attention_)
+      std::erase_if(attention.waits, [this](const std::shared_ptr<Attention::Wait>& wait) {
+        if (!wait->reply.abandoned()) return false;
+        timers_.cancel(wait->timer);
+        return true;
+      });
   clients_.erase(&client);
 }
 

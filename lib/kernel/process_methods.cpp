@@ -29,7 +29,7 @@ void send(Kernel& kernel, session::Session& session, int number, keeper::SignalS
           return reply(system_error("cannot send " + signal_name(number) + " to session \"" + id + "\"",
                                     error, error == EPERM ? Code::permission_denied : Code::internal));
         if (done) done(*found);
-        reply(found->view());
+        reply.packed(found->packed_view());
       });
 }
 
@@ -38,7 +38,7 @@ void send(Kernel& kernel, session::Session& session, int number, keeper::SignalS
 void status(Kernel& kernel, Call& call, api::IdParams params, Reply<api::ProcessSession> reply) {
   auto session = kernel.reach(*call.client, params.id);
   if (!session) return reply(session.error());
-  reply((*session)->view());
+  reply.packed((*session)->packed_view());
 }
 
 void list(Kernel& kernel, Call& call, api::ListParams params, Reply<api::ListResult> reply) {
@@ -169,7 +169,7 @@ void cancel(Kernel& kernel, Call& call, api::CancelParams params, Reply<api::Pro
   if (!kernel.cancel(session, call.client->principal().name(), params.reason,
                      std::chrono::milliseconds(grace), call.correlation_id, call.causation_id))
     return reply(ended(session, "there is nothing to cancel"));
-  reply(session.view());
+  reply.packed(session.packed_view());
 }
 
 void forget(Kernel& kernel, Call& call, api::IdParams params, Reply<api::Done> reply) {

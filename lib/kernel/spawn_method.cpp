@@ -36,7 +36,7 @@ Result<void> check_environment(const std::map<std::string, std::string>& env) {
   return {};
 }
 
-/// The base that a spawn adds to: "NAME=value", sorted by nothing. Neither changes while the daemon runs.
+/// The base that a spawn adds to: "NAME=value", in no order. Neither changes while the daemon runs.
 const std::vector<std::string>& base_environment(api::EnvMode mode) {
   static const std::vector<std::string> inherited = [] {
     std::vector<std::string> made;
@@ -58,27 +58,38 @@ const std::vector<std::string>& base_environment(api::EnvMode mode) {
   return mode == api::EnvMode::inherit ? inherited : minimal;
 }
 
+/// A child's environment as keeper::Launch takes it.
+struct Environment {
+  reflect::Bytes bytes;
+  std::size_t variables = 0;
+  void add(std::string_view name, std::string_view value) {
+    bytes.data.append(name).append(1, '=').append(value).append(1, '\0');
+    ++variables;
+  }
+};
+
+/// Variables that every child is given, with their values.
+using Told = std::vector<std::pair<std::string_view, std::string_view>>;
+
 /// The base with `own` over it, and what every child is told (SPEC 3.2) over both.
-std::vector<std::string> environment_of(api::EnvMode mode, const std::map<std::string, std::string>* own,
-                                        const std::map<std::string, std::string>& told) {
-  std::vector<std::string> out;
-  const auto& base = base_environment(mode);
-  out.reserve(base.size() + (own ? own->size() : 0) + told.size());
-  const auto overridden = [&](std::string_view name) {
+Environment environment_of(api::EnvMode mode, const std::map<std::string, std::string>* own,
+                           const Told& told) {
+  Environment out;
+  const auto is_told = [&](std::string_view name) {
     // Of another daemon's session, when this daemon was started inside one: never passed on.
     if (name == "KAIRO_CORRELATION_ID") return true;
-    const std::string key(name);
-    return told.contains(key) || (own && own->contains(key));
+    return std::any_of(told.begin(), told.end(), [&](const auto& each) { return each.first == name; });
   };
-  for (const std::string& entry : base) {
+  for (const std::string_view entry : base_environment(mode)) {
     const std::size_t equals = entry.find('=');
-    if (equals != std::string::npos && equals > 0 && !overridden(std::string_view(entry).substr(0, equals)))
-      out.push_back(entry);
+    if (equals == std::string_view::npos || equals == 0) continue;
+    const std::string_view name = entry.substr(0, equals);
+    if (!is_told(name) && !(own && own->contains(std::string(name)))) out.add(name, entry.substr(equals + 1));
   }
   if (own)
     for (const auto& [name, value] : *own)
-      if (!told.contains(name)) out.push_back(name + "=" + value);
-  for (const auto& [name, value] : told) out.push_back(name + "=" + value);
+      if (!is_told(name)) out.add(name, value);
+  for (const auto& [name, value] : told) out.add(name, value);
   return out;
 }
 
@@ -194,15 +205,18 @@ Result<Plan> plan_spawn(const Kernel& kernel, const Call& call, const api::Spawn
   }
 
   order.argv = params.command;
-  std::map<std::string, std::string> told{{"KAIRO_IPC_SOCKET", kernel.options().socket_path},
-                                          {"KAIRO_PROCESS_ID", record.id}};
-  if (!record.correlation_id.empty()) told["KAIRO_CORRELATION_ID"] = record.correlation_id;
-  order.env = environment_of(options.env_mode.value_or(api::EnvMode::inherit), *env ? &**env : nullptr, told);
-  for (const std::string& entry : order.env) bytes += entry.size() + 1 + sizeof(char*);
+  if (has_nul(record.correlation_id))
+    return bad("correlationId", "holds a NUL byte, so no process can be told it");
+  Told told{{"KAIRO_IPC_SOCKET", kernel.options().socket_path}, {"KAIRO_PROCESS_ID", record.id}};
+  if (!record.correlation_id.empty()) told.emplace_back("KAIRO_CORRELATION_ID", record.correlation_id);
+  Environment environment =
+      environment_of(options.env_mode.value_or(api::EnvMode::inherit), *env ? &**env : nullptr, told);
+  bytes += environment.bytes.data.size() + environment.variables * sizeof(char*);
   if (bytes > limits::argv_env_bytes)
     return Error(Code::limit_exceeded, "arguments and environment together take " + std::to_string(bytes) +
                                            " bytes, over the limit of " +
                                            std::to_string(limits::argv_env_bytes) + "; nothing was started");
+  order.env = std::move(environment.bytes);
   order.cwd = directory;
   order.umask = options.umask.value_or(kernel.options().umask);
   order.retain_bytes = retain;
@@ -261,10 +275,8 @@ void spawn(Kernel& kernel, Call& call, api::SpawnParams params, Reply<api::Spawn
   plan.order.record.data = reflect::to_msgpack(plan.record);
 
   kernel.starting.try_emplace(id);
-  // The order goes out before the closure takes the rest of the plan.
-  const keeper::Launch order = std::move(plan.order);
   kernel.link().launch(
-      order, std::move(call.descriptors),
+      std::move(plan.order), std::move(call.descriptors),
       [&kernel, client = std::weak_ptr(call.client), reply, place = *place, subscribe = plan.subscribe,
        record = std::move(plan.record)](Result<keeper::Launched> launched) mutable {
         const std::string started_id = record.id;

@@ -77,10 +77,14 @@ struct Bytes {
   bool operator==(const Bytes&) const = default;
 };
 
+/// The field list of T, made at compile time.
+template <Described T>
+inline constexpr auto fields_of = T::fields();
+
 /// Calls f(field) for every field of T.
 template <Described T, class F>
 constexpr void for_each_field(F&& f) {
-  std::apply([&](const auto&... each) { (f(each), ...); }, T::fields());
+  std::apply([&](const auto&... each) { (f(each), ...); }, fields_of<T>);
 }
 
 /// The candidate nearest to `name` by edit distance, or empty when none is near enough to be meant.

@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 
 #include "base/signals.hpp"
+#include "reflect/encode.hpp"
 
 namespace kairo::session {
 namespace {
@@ -139,19 +140,44 @@ api::StdinState Session::stdin_state() const {
   return state;
 }
 
-const api::ProcessSession& Session::view() const {
-  if (!view_) {
-    view_ = std::make_unique<api::ProcessSession>();
-    view_->id = record_.id;
-    view_->pid = pid_;
-    view_->argv = record_.argv;
-    view_->cwd = record_.cwd;
-    view_->started_at = to_iso8601(started_at_);
-    view_->owner = record_.owner;
-    view_->labels = record_.labels;
-    if (!record_.correlation_id.empty()) view_->correlation_id = record_.correlation_id;
+struct Session::View {
+  api::ProcessSession session;
+  reflect::Any packed;  ///< Empty: to be packed again.
+  Changing changing;
+};
+
+Session::~Session() = default;
+
+Session::Changing Session::changing() const {
+  Changing out{phase_, paused, stdin_state(), {}, {}};
+  for (unsigned stream = 0; stream < 2; ++stream) {
+    const stream::LogState log = log_state(stream);
+    auto& state = stream == 0 ? out.streams.standard_output : out.streams.standard_error;
+    state.bytes = log.tail;
+    state.first_offset = log.floor;
+    state.eof = log.eof();
+    out.log_flags[stream] = log.flags;
   }
-  api::ProcessSession& out = *view_;
+  return out;
+}
+
+Session::View& Session::current_view() const {
+  Changing now = changing();
+  if (!view_) {
+    view_ = std::make_unique<View>();
+    api::ProcessSession& out = view_->session;
+    out.id = record_.id;
+    out.pid = pid_;
+    out.argv = record_.argv;
+    out.cwd = record_.cwd;
+    out.started_at = to_iso8601(started_at_);
+    out.owner = record_.owner;
+    out.labels = record_.labels;
+    if (!record_.correlation_id.empty()) out.correlation_id = record_.correlation_id;
+  } else if (now == view_->changing) {
+    return *view_;
+  }
+  api::ProcessSession& out = view_->session;
   out.status = status();
   out.paused = paused;
   if (end_ && !out.exited_at) {
@@ -160,21 +186,28 @@ const api::ProcessSession& Session::view() const {
     if (!end_->lost && WIFSIGNALED(end_->wait_status)) out.signal = signal_name(WTERMSIG(end_->wait_status));
     out.outcome = outcome();
   }
-  out.standard_input = stdin_state();
+  out.standard_input = now.standard_input;
+  out.streams = now.streams;
   out.degraded.reset();
   for (unsigned stream = 0; stream < 2; ++stream) {
-    const stream::LogState log = log_state(stream);
-    auto& state = stream == 0 ? out.streams.standard_output : out.streams.standard_error;
-    state.bytes = log.tail;
-    state.first_offset = log.floor;
-    state.eof = log.eof();
-    if ((log.flags & stream::log_degraded) != 0) {
-      if (!out.degraded) out.degraded.emplace();
-      out.degraded->push_back(std::string(stream == 0 ? "stdout" : "stderr") +
-                              ": the disk refused, so its log keeps less than was asked for");
-    }
+    if ((now.log_flags[stream] & stream::log_degraded) == 0) continue;
+    if (!out.degraded) out.degraded.emplace();
+    out.degraded->push_back(std::string(stream == 0 ? "stdout" : "stderr") +
+                            ": the disk refused, so its log keeps less than was asked for");
   }
-  return out;
+  view_->packed.msgpack.clear();
+  view_->changing = now;
+  return *view_;
+}
+
+const api::ProcessSession& Session::view() const {
+  return current_view().session;
+}
+
+const reflect::Any& Session::packed_view() const {
+  View& view = current_view();
+  if (view.packed.msgpack.empty()) view.packed.msgpack = reflect::to_msgpack(view.session);
+  return view.packed;
 }
 
 }  // namespace kairo::session

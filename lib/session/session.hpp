@@ -64,6 +64,7 @@ struct End {
 class Session {
  public:
   Session(Record record, std::uint64_t key, std::uint32_t slot_index, keeper::SessionSlot* slot);
+  ~Session();
 
   [[nodiscard]] const Record& record() const { return record_; }
   [[nodiscard]] const std::string& id() const { return record_.id; }
@@ -110,8 +111,23 @@ class Session {
   /// The session as clients see it, brought up to date; valid until the next call. Kept rather than made
   /// anew, because process.status is the most frequent request and most of it never changes.
   [[nodiscard]] const api::ProcessSession& view() const;
+  /// view() as MsgPack; packed again only when something has changed.
+  [[nodiscard]] const reflect::Any& packed_view() const;
 
  private:
+  /// What of the view may change, in the form in which it is cheap to compare.
+  struct Changing {
+    Phase phase = Phase::starting;
+    bool paused = false;
+    api::StdinState standard_input;
+    api::StreamStates streams;
+    std::uint32_t log_flags[2] = {0, 0};
+    bool operator==(const Changing&) const = default;
+  };
+  [[nodiscard]] Changing changing() const;
+  struct View;
+  View& current_view() const;
+
   Record record_;
   std::uint64_t key_;
   std::uint32_t slot_index_;
@@ -129,7 +145,7 @@ class Session {
   stream::LogState frozen_[2];
   api::StdinState frozen_stdin_;
   std::unique_ptr<StdinQueue> stdin_;
-  mutable std::unique_ptr<api::ProcessSession> view_;  ///< Made when first asked for.
+  mutable std::unique_ptr<View> view_;  ///< Made when first asked for.
 };
 
 }  // namespace kairo::session

@@ -21,6 +21,7 @@ struct Recorder final : ipc::Handler {
   std::string to_give;
   std::size_t largest_fill = 0;
   bool closed = false;
+  bool owing = false;
   std::string why;
   std::function<void(std::string_view)> on_payload;
 
@@ -39,6 +40,7 @@ struct Recorder final : ipc::Handler {
   }
   void filled() override {}
   void on_drained() override {}
+  [[nodiscard]] bool owes() const override { return owing; }
   void on_closed(const Error* error) override {
     closed = true;
     if (error) why = error->message;
@@ -222,4 +224,36 @@ TEST_CASE("descriptors go with the frame that they were sent with, unwanted ones
   CHECK(rig.recorder->descriptors == 1);
   char byte = 0;
   CHECK(::read(read_end.get(), &byte, 1) == 0);  // nobody holds the write end any more
+}
+
+TEST_CASE("a peer that ends its own direction still gets what is owed, and is then let go") {
+  Rig rig;
+  rig.recorder->owing = true;
+  rig.send(frame("question"));
+  ::shutdown(rig.peer.get(), SHUT_WR);
+  rig.turn();
+  REQUIRE(rig.recorder->frames.size() == 1);
+  CHECK_FALSE(rig.connection->closed());
+  rig.recorder->owing = false;
+  rig.connection->outbox() += "ANSWER";
+  rig.connection->wrote();
+  rig.turn();
+  CHECK(rig.receive() == "ANSWER");
+  CHECK(rig.connection->closed());
+}
+
+TEST_CASE("a peer that has gone altogether is let go at once, whatever is owed") {
+  Rig rig;
+  rig.recorder->owing = true;
+  SUBCASE("at once") {
+    rig.send(frame("question"));
+  }
+  SUBCASE("after it had ended its own direction") {
+    ::shutdown(rig.peer.get(), SHUT_WR);
+    rig.turn();
+    CHECK_FALSE(rig.connection->closed());
+  }
+  rig.peer.reset();
+  rig.turn();
+  CHECK(rig.connection->closed());
 }

@@ -160,7 +160,7 @@ TEST_CASE("a released slot is empty and can be used again") {
   kairod.wait_exit(session->key);
   kairod.release(session);
   SessionSlot& slot = kairod.slot(session);
-  eventually([&] { return slot.key == 0; });
+  kairod.run_until([&] { return slot.key == 0; });
   CHECK(slot.streams[0].tail == 0);
   CHECK(slot.streams[0].flags == 0);
   auto next = kairod.launch({.argv = words({"spew", "16"})});

@@ -68,7 +68,7 @@ std::shared_ptr<Kairod::Started> Kairod::order(const Order& wanted, std::vector<
     each.block_pin = stream::no_pin;
   }
   order.argv = wanted.argv;
-  order.env = wanted.env;
+  for (const std::string& each : wanted.env) order.env.data += each + '\0';
   order.cwd = wanted.cwd;
   order.umask = wanted.umask;
   order.standard_input = wanted.standard_input;

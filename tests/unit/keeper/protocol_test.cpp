@@ -15,7 +15,7 @@ Launch full_launch() {
   out.key = UINT64_MAX;
   out.slot = 65'535;
   out.argv = {"/bin/echo", "", "a b"};
-  out.env = {"A=1", "B="};
+  out.env.data = std::string("A=1\0B=\0", 7);
   out.cwd = "/tmp";
   out.standard_error = Stdio::to_stdout;
   out.retain_bytes = 1u << 20;
