@@ -69,6 +69,7 @@ std::shared_ptr<Kairod::Started> Kairod::order(const Order& wanted, std::vector<
   }
   order.argv = wanted.argv;
   for (const std::string& each : wanted.env) order.env.data += each + '\0';
+  if (!wanted.whole_env) order.env.data.pop_back();
   order.cwd = wanted.cwd;
   order.umask = wanted.umask;
   order.standard_input = wanted.standard_input;

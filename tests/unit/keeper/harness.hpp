@@ -43,6 +43,7 @@ struct HostOptions {
 struct Order {
   std::vector<std::string> argv;
   std::vector<std::string> env = {"PATH=/usr/bin:/bin"};
+  bool whole_env = true;  ///< Else the last variable lacks its NUL.
   std::string cwd = "/";
   Stdio standard_input = Stdio::null;
   Stdio standard_output = Stdio::pipe;
