@@ -285,9 +285,11 @@ kairoTest('an offset makes a write exactly-once', async ({ client }) => {
 });
 
 kairoTest('a write to a closed stdin is E_STDIN_CLOSED', async ({ client }) => {
-  const { id } = await start(client, ['cat']);
+  // It goes on after the end of its input, so that only the stdin can be what is closed.
+  const { id } = await start(client, ['sh', '-c', 'cat; exec sleep 1000']);
   await client.request('process.stdin.close', { id });
   await refused(client.request('process.stdin.write', { id, data: 'x' }), 'E_STDIN_CLOSED');
+  await client.request('process.kill', { id, signal: 'SIGKILL' });
   await client.request('process.wait', { id });
   await refused(client.request('process.stdin.write', { id, data: 'x' }), ['E_STDIN_CLOSED', 'E_NOT_RUNNING']);
   const none = await start(client, ['sleep', '1000'], { stdin: 'null' });
