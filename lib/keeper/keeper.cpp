@@ -336,6 +336,7 @@ void Keeper::send_welcome_page(Welcome welcome) {
     held.pid = session->pid;
     held.started_us = session->started_us;
     held.record.data = session->record;
+    held.note.data = session->note;
     if (session->due) {
       held.wait_status = session->wait_status;
       held.exited_us = session->exited_us;
@@ -345,7 +346,7 @@ void Keeper::send_welcome_page(Welcome welcome) {
       held.has_stdin_ring = true;
       descriptors.emplace_back(::fcntl(session->ring.get(), F_DUPFD_CLOEXEC, 0));
     }
-    bytes += session->record.size() + 64;
+    bytes += session->record.size() + session->note.size() + 64;
     welcome.sessions.push_back(std::move(held));
   }
   welcome.more = !to_welcome_.empty();
@@ -389,6 +390,11 @@ void Keeper::obey(const Message& message) {
       });
     case MessageType::stdin_ready: return key_order([&](std::uint64_t key) { pump_.feed_stdin(key); });
     case MessageType::resume_pump: return key_order([&](std::uint64_t key) { pump_.resume(key); });
+    case MessageType::note: {
+      auto order = read_message<Note>(message);
+      if (!order) return lose_control(order.error().message.c_str());
+      return pump_.keep_note(order->key, std::move(order->note.data));
+    }
     case MessageType::release: {
       const auto order = read_message<Release>(message);
       if (!order) return lose_control(order.error().message.c_str());

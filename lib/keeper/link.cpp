@@ -59,7 +59,12 @@ struct Link::Impl {
   struct Line {
     Line(boost::asio::io_context& io, Channel opened)
         : channel(std::move(opened)), readiness(io, channel.socket()) {}
-    ~Line() { readiness.release(); }  // the channel closes it
+    ~Line() { close(); }
+    /// In this order: a closed descriptor's number may be another's by the time Asio lets go of it.
+    void close() {
+      readiness.release();
+      channel.release_socket().reset();
+    }
     Channel channel;
     Descriptor readiness;
     bool writing = false;
@@ -272,12 +277,8 @@ void Link::stop() {
   *impl_->alive = false;
   impl_->lost = true;
   impl_->release_timer.cancel();
-  impl_->control.readiness.cancel();
-  impl_->control.channel.release_socket().reset();
-  for (const auto& each : impl_->launches) {
-    each->readiness.cancel();
-    each->channel.release_socket().reset();
-  }
+  impl_->control.close();
+  for (const auto& each : impl_->launches) each->close();
 }
 
 // --- reading ---------------------------------------------------------------------------------------
@@ -487,6 +488,9 @@ void Link::stdin_ring(std::uint64_t key, int memfd) {
 
 void Link::stdin_ready(std::uint64_t key) {
   impl_->order(impl_->control, MessageType::stdin_ready, Key{key});
+}
+void Link::note(std::uint64_t key, std::string note) {
+  impl_->order(impl_->control, MessageType::note, Note{key, {std::move(note)}});
 }
 void Link::resume_pump(std::uint64_t key) {
   impl_->order(impl_->control, MessageType::resume_pump, Key{key});

@@ -72,6 +72,8 @@ class Link {
   void stdin_ring(std::uint64_t key, int memfd);
   void stdin_ready(std::uint64_t key);
   void resume_pump(std::uint64_t key);
+  /// Has the keeper keep `note` for the next kairod (Held::session.note), before any order that follows.
+  void note(std::uint64_t key, std::string note);
   /// The keeper may forget the session; its slot is free once the table says so. Orders are collected for
   /// a few milliseconds: each would wake the keeper.
   void release(std::uint64_t key);

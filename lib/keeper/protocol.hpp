@@ -47,6 +47,7 @@ enum class MessageType : std::uint8_t {
   exited,
   release,
   stop,
+  note,
 };
 
 using reflect::defaulted;
@@ -70,6 +71,7 @@ struct HeldSession {
   std::int32_t pid = 0;
   std::uint64_t started_us = 0;
   reflect::Bytes record;                    ///< As it came with Launch.
+  reflect::Bytes note;                      ///< As it came with the last Note, or empty.
   bool has_stdin_ring = false;              ///< Its memfd stands in the message's descriptors, in this order.
   std::optional<std::int32_t> wait_status;  ///< When the main process has ended and all was recorded.
   std::uint64_t exited_us = 0;
@@ -77,7 +79,7 @@ struct HeldSession {
     using S = HeldSession;
     return std::tuple(field("key", &S::key, ""), field("slot", &S::slot, ""), field("pid", &S::pid, ""),
                       field("startedUs", &S::started_us, ""), field("record", &S::record, ""),
-                      defaulted("hasStdinRing", &S::has_stdin_ring, ""),
+                      defaulted("note", &S::note, ""), defaulted("hasStdinRing", &S::has_stdin_ring, ""),
                       field("waitStatus", &S::wait_status, ""), defaulted("exitedUs", &S::exited_us, ""));
   }
 };
@@ -188,6 +190,16 @@ struct Signaled {
 struct Key {
   std::uint64_t key = 0;
   static constexpr auto fields() { return std::tuple(field("key", &Key::key, "")); }
+};
+
+/// What kairod wants to find again of a session that has been launched; the keeper does not look into it.
+/// An order that follows on the same connection is carried out after it is kept.
+struct Note {
+  std::uint64_t key = 0;
+  reflect::Bytes note;
+  static constexpr auto fields() {
+    return std::tuple(field("key", &Note::key, ""), field("note", &Note::note, ""));
+  }
 };
 
 /// Sessions whose exit kairod has taken note of: the keeper may forget them.

@@ -373,6 +373,10 @@ void Pump::set_stdin_ring(std::uint64_t key, UniqueFd ring) {
   feed(*session);
 }
 
+void Pump::keep_note(std::uint64_t key, std::string note) {
+  if (Session* session = find(key)) session->note = std::move(note);
+}
+
 void Pump::feed_stdin(std::uint64_t key) {
   if (Session* session = find(key)) feed(*session);
 }

@@ -68,6 +68,7 @@ struct Session {
   Output output[2];
   std::string mark;
   std::string record;
+  std::string note;
 };
 
 /// Descriptors that a session may come to hold, per part; see DescriptorBudget.
@@ -105,6 +106,7 @@ class Pump {
   // Orders. An unknown key is not an error: the session may have gone meanwhile.
   void set_stdin_ring(std::uint64_t key, UniqueFd ring);
   void feed_stdin(std::uint64_t key);
+  void keep_note(std::uint64_t key, std::string note);
   void resume(std::uint64_t key);
   void release(std::uint64_t key);
   int signal(const Signal& order);

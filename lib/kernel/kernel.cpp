@@ -23,8 +23,18 @@ constexpr std::size_t batch_arena_bytes = 1u << 20;
 /// A keeper that was held by a pin is told to go on when so much is free: one wake-up moves megabytes.
 constexpr std::uint64_t resume_bytes = 4u << 20;
 constexpr std::chrono::seconds expiry_interval{60};
+/// Before another keeper is tried when one could not be started.
+constexpr std::chrono::seconds keeper_retry{5};
 /// On top of the grace, when processes are to end with the daemon and something does not answer.
 constexpr std::chrono::seconds stop_patience{5};
+std::uint64_t unix_us(SystemTime time) {
+  return static_cast<std::uint64_t>(time.time_since_epoch().count());
+}
+
+keeper::LinkOptions link_options(const KernelOptions& options, const std::string& instance_id) {
+  return {options.state_dir, instance_id, options.keeper_command};
+}
+
 /// A year: longer waits would overflow a time point.
 constexpr std::uint64_t longest_timer_ms = 365ull * 24 * 3600 * 1000;
 
@@ -51,11 +61,7 @@ Result<std::unique_ptr<Kernel>> Kernel::create(boost::asio::io_context& io, Kern
   if (::mkdir(logs.c_str(), 0700) != 0 && errno != EEXIST) return system_error("cannot make " + logs, errno);
   kernel->logs_dir_.reset(::open(logs.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
   if (!kernel->logs_dir_) return system_error("cannot open " + logs, errno);
-  keeper::LinkOptions link;
-  link.state_dir = kernel->options_.state_dir;
-  link.instance_id = kernel->instance_id_;
-  link.start_command = kernel->options_.keeper_command;
-  auto connected = keeper::Link::connect(io, link);
+  auto connected = keeper::Link::connect(io, link_options(kernel->options_, kernel->instance_id_));
   if (!connected) return std::move(connected).error();
   kernel->link_ = std::move(*connected);
   return kernel;
@@ -144,6 +150,7 @@ void Kernel::adopt(std::vector<keeper::Link::Held> held) {
       if (!adopted) log("session " + session.id() + ": " + adopted.error().message);
     }
     began(session, nullptr, {});
+    take_note(session, found.note.data);
     if (found.wait_status) on_exited({found.key, *found.wait_status, found.exited_us});
   }
   if (held.empty()) return;
@@ -154,6 +161,45 @@ void Kernel::adopt(std::vector<keeper::Link::Held> held) {
       return true;
     });
   });
+}
+
+void Kernel::take_note(session::Session& session, std::string_view note) {
+  if (!note.empty()) {
+    wire::PayloadDecoder decoder;
+    auto object = decoder.decode(note);
+    auto read = object ? reflect::from_object<session::Note>(*object, "note", reflect::Unknown::ignore)
+                       : Result<session::Note>(object.error());
+    if (read)
+      session.restore(std::move(*read));
+    else
+      log("session " + session.id() + ": what was noted of it cannot be read: " + read.error().message);
+  }
+  const std::uint64_t kill_at = session.note().kill_at_us;
+  const std::uint64_t now = unix_us(system_now());
+  if (kill_at != 0) {
+    const std::uint64_t left_ms = kill_at > now ? (kill_at - now) / 1000 : 0;
+    kill_after(session, std::chrono::milliseconds(std::min<std::uint64_t>(left_ms, longest_timer_ms)));
+  }
+  // The end of the daemon was no end of the owner: it may attach again (SPEC 4.1).
+  if (session.record().kill_on_owner_exit)
+    timers_.after(limits::orphaned_hold, [this, key = session.key()] {
+      session::Session* left = registry_.find_key(key);
+      const auto it = attention_.find(key);
+      if (!left || (it != attention_.end() && it->second.owner.lock())) return;
+      terminate(*left, api::EndReason::owner_gone, left->record().owner,
+                std::chrono::milliseconds(left->record().kill_grace_ms));
+    });
+}
+
+void Kernel::own_again(session::Session& session, const std::shared_ptr<Client>& owner,
+                       const std::string& subscription_id) {
+  if (!session.record().kill_on_owner_exit || !session.running()) return;
+  Attention& attention = attention_[session.key()];
+  if (attention.owner.lock() || owner->principal().name() != session.record().owner) return;
+  attention.owner = owner;
+  attention.owner_subscription = subscription_id;
+  owner->owned.insert(session.key());
+  owner->kill_with.insert(session.key());
 }
 
 void Kernel::launch_decided(const std::string& id) {
@@ -192,11 +238,17 @@ void Kernel::terminate(session::Session& session, api::EndReason reason, const s
                        std::chrono::milliseconds grace) {
   if (!session.running()) return;
   session.request_end(reason, by);
-  link_->signal(session.key(), SIGTERM, keeper::SignalScope::group, [](int) {});
   kill_after(session, grace);
+  link_->signal(session.key(), SIGTERM, keeper::SignalScope::group, [](int) {});
+}
+
+void Kernel::remember(const session::Session& session) {
+  link_->note(session.key(), reflect::to_msgpack(session.note()));
 }
 
 void Kernel::kill_after(session::Session& session, std::chrono::milliseconds grace) {
+  session.set_kill_at(unix_us(system_now() + grace));
+  remember(session);
   Attention& attention = attention_[session.key()];
   timers_.cancel(attention.kill);
   attention.kill = timers_.after(grace, [this, key = session.key()] {
@@ -229,23 +281,71 @@ void Kernel::on_exited(const keeper::Exited& exited) {
 }
 
 void Kernel::on_lost(const Error& why) {
-  log("the keeper is gone: " + why.message);
+  log(why.message + "; another keeper is started");
   keeper_lost_ = true;
-  emit_kernel("kairo.kernel.degraded", {{"what", std::string("keeper")}, {"message", why.message}});
   // By key: finishing one may forget others.
   std::vector<std::uint64_t> all;
+  std::vector<keeper::Leftover> left;
   registry_.for_each(0, [&](session::Session& each) {
-    if (!each.ended()) all.push_back(each.key());
+    if (!each.ended() || each.slot()) all.push_back(each.key());
+    if (!each.ended())
+      left.push_back({each.pid(), unix_us(each.started_at()), each.id(), each.record().detach_descendants});
     return true;
   });
-  for (const std::uint64_t key : all)
-    if (session::Session* each = registry_.find_key(key); each && each->lost(system_now())) finish(*each);
-  if (stopping_) stop_when_idle();
+  emit_kernel("kairo.kernel.degraded", {{"what", std::string("keeper")},
+                                        {"message", why.message},
+                                        {"lost", static_cast<std::uint64_t>(left.size())}});
+  for (const std::uint64_t key : all) {
+    session::Session* each = registry_.find_key(key);
+    if (!each) continue;
+    if (each->lost(system_now()))
+      finish(*each);
+    else
+      release_if_recorded(*each);
+  }
+  end_leftovers(std::move(left));
+  if (stopping_) return stop_when_idle();
+  // Not from within the link that is to go.
+  boost::asio::post(io_, [this] { replace_keeper(); });
+}
+
+void Kernel::replace_keeper() {
+  if (stopping_ || !keeper_lost_) return;
+  link_->stop();
+  auto connected = keeper::Link::connect(io_, link_options(options_, instance_id_));
+  if (!connected) {
+    log("no other keeper could be started: " + connected.error().message + "; trying again");
+    timers_.after(keeper_retry, [this] { replace_keeper(); });
+    return;
+  }
+  link_ = std::move(*connected);
+  keeper_lost_ = false;
+  registry_.reset_slots();
+  link_->start(*this);
+  adopt(link_->take_held());
+  log("keeper " + link_->keeper_id() + " serves, process " + std::to_string(link_->keeper_pid()));
+}
+
+void Kernel::end_leftovers(std::vector<keeper::Leftover> sessions) {
+  if (sessions.empty()) return;
+  boost::asio::post(worker_, [this, sessions = std::move(sessions), socket = options_.socket_path]() mutable {
+    if (keeper::signal_leftovers(sessions, socket, SIGTERM) == 0) return;
+    boost::asio::post(io_, [this, sessions = std::move(sessions), socket = std::move(socket)]() mutable {
+      timers_.after(limits::kill_grace, [this, sessions = std::move(sessions), socket = std::move(socket)] {
+        boost::asio::post(worker_,
+                          [sessions, socket] { keeper::signal_leftovers(sessions, socket, SIGKILL); });
+      });
+    });
+  });
 }
 
 void Kernel::finish(session::Session& session) {
   registry_.note_ended(session);
   if (auto* in = session.standard_input()) in->end();
+  if (session.end()->lost && session.slot()) {
+    session.freeze(logs_dir());  // what is recorded is all that will be
+    registry_.detach_slot(session);
+  }
   give_last_output(session);
 
   Members members{{"status", std::string(reflect::enum_name(session.status()))}};
@@ -275,14 +375,17 @@ void Kernel::finish(session::Session& session) {
       wait->reply.packed(session.packed_view());
     }
   }
-  release_if_recorded(session);
+  if (session.slot())
+    release_if_recorded(session);
+  else
+    settle(session);
   schedule_expiry();
   if (registry_.ended_count() > options_.ended_sessions + options_.ended_sessions / 8 + 8) expire();
   if (stopping_) stop_when_idle();
 }
 
 void Kernel::release_if_recorded(session::Session& session) {
-  if (!session.ended() || !session.slot() || (!session.all_recorded() && !session.end()->lost)) return;
+  if (!session.ended() || !session.slot() || (!session.all_recorded() && !keeper_lost_)) return;
   const std::uint32_t slot = session.slot_index();
   session.freeze(logs_dir());
   registry_.detach_slot(session);
@@ -290,6 +393,10 @@ void Kernel::release_if_recorded(session::Session& session) {
     link_->release(session.key());
     registry_.give_back(slot);
   }
+  settle(session);
+}
+
+void Kernel::settle(session::Session& session) {
   wake_readers(session);
   answer_reads(session, false);
   const auto it = attention_.find(session.key());

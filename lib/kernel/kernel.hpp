@@ -21,6 +21,7 @@
 #include "access/principal.hpp"
 #include "event/bus.hpp"
 #include "ipc/listener.hpp"
+#include "keeper/leftovers.hpp"
 #include "keeper/link.hpp"
 #include "kernel/call.hpp"
 #include "kernel/client.hpp"
@@ -95,6 +96,11 @@ class Kernel final : public keeper::Listener {
   void terminate(session::Session& session, api::EndReason reason, const std::string& by,
                  std::chrono::milliseconds grace);
   void kill_after(session::Session& session, std::chrono::milliseconds grace);
+  /// Has the keeper keep the session's note, ahead of the orders that follow.
+  void remember(const session::Session& session);
+  /// An adopted session of onOwnerExit "kill" has found its owner again.
+  void own_again(session::Session& session, const std::shared_ptr<Client>& owner,
+                 const std::string& subscription_id);
   /// Cancels with event; false when it does not run.
   bool cancel(session::Session& session, const std::string& by, const std::optional<std::string>& reason,
               std::chrono::milliseconds grace, std::string_view correlation_id,
@@ -148,8 +154,13 @@ class Kernel final : public keeper::Listener {
   Kernel(boost::asio::io_context& io, KernelOptions options);
   void accept(UniqueFd socket, ipc::Peer peer);
   void adopt(std::vector<keeper::Link::Held> held);
+  void replace_keeper();
+  void end_leftovers(std::vector<keeper::Leftover> sessions);
+  void take_note(session::Session& session, std::string_view note);
   void finish(session::Session& session);
   void release_if_recorded(session::Session& session);
+  /// An ended session's logs are final: who waits for more of them is told.
+  void settle(session::Session& session);
   void give_last_output(session::Session& session);
   void wake_readers(session::Session& session);
   void schedule_expiry();
@@ -199,7 +210,7 @@ class Kernel final : public keeper::Listener {
   bool expiry_scheduled_ = false;
   bool stopping_ = false;
   bool stop_keeper_ = false;
-  bool keeper_lost_ = false;
+  bool keeper_lost_ = false;  ///< Until another one serves.
   std::function<void()> stopped_;
 };
 

@@ -63,6 +63,7 @@ void attach(Kernel& kernel, Call& call, api::AttachParams params, Reply<api::Sub
     return reply(Error(Code::limit_exceeded, "this connection has " + std::to_string(limits::subscriptions) +
                                                  " subscriptions already"));
   const OutputSubscription& subscription = call.client->subscribe(**session, *options);
+  kernel.own_again(**session, call.client, subscription.id());
   reply(api::SubscriptionResult{subscription.id()});
 }
 

@@ -15,13 +15,22 @@ Error ended(const session::Session& session, const char* consequence) {
       .with("id", session.id());
 }
 
-/// Sends a signal and then answers with the session; `done` runs before, when it was sent.
-void send(Kernel& kernel, session::Session& session, int number, keeper::SignalScope scope,
-          const Reply<api::ProcessSession>& reply, std::function<void(session::Session&)> done) {
+/// Sends a signal and then answers with the session; `done` runs before, when it was sent. `before` is the
+/// session's note as it was: what has been changed for this signal is kept by the keeper ahead of it, and
+/// taken back when it could not be sent.
+void send(Kernel& kernel, session::Session& session, const session::Note& before, int number,
+          keeper::SignalScope scope, const Reply<api::ProcessSession>& reply,
+          std::function<void(session::Session&)> done) {
+  if (session.note() != before) kernel.remember(session);
   kernel.link().signal(
       session.key(), number, scope,
-      [&kernel, key = session.key(), id = session.id(), number, reply, done = std::move(done)](int error) {
+      [&kernel, key = session.key(), id = session.id(), before, number, reply,
+       done = std::move(done)](int error) {
         session::Session* found = kernel.sessions().find_key(key);
+        if (error != 0 && found && found->running()) {
+          found->restore(before);
+          kernel.remember(*found);
+        }
         if (error == ESRCH || !found)
           return reply(Error(Code::not_running, "session \"" + id + "\" has ended; no signal was sent")
                            .with("id", id));
@@ -118,16 +127,17 @@ void kill(Kernel& kernel, Call& call, api::KillParams params, Reply<api::Process
   if (!session.running()) return reply(ended(session, "no signal was sent"));
   const auto scope = static_cast<keeper::SignalScope>(params.scope.value_or(api::Scope::group));
   const std::string by = call.client->principal().name();
-  send(kernel, session, number, scope, reply,
+  const session::Note before = session.note();
+  if (signal_terminates(number)) {
+    session.note_signal(number, by);
+    session.set_paused(false);  // a terminating signal is followed by SIGCONT
+  }
+  if (number == SIGSTOP) session.set_paused(true);
+  if (number == SIGCONT) session.set_paused(false);
+  send(kernel, session, before, number, scope, reply,
        [&kernel, number, by, escalate = params.escalate_after_ms,
         correlation = std::string(call.correlation_id),
         causation = std::string(call.causation_id)](session::Session& hit) {
-         if (signal_terminates(number)) {
-           hit.note_signal(number, by);
-           hit.paused = false;  // a terminating signal is followed by SIGCONT
-         }
-         if (number == SIGSTOP) hit.paused = true;
-         if (number == SIGCONT) hit.paused = false;
          kernel.emit(hit, "kairo.process.signaled", {{"signal", signal_name(number)}, {"by", by}},
                      correlation, causation);
          if (escalate && hit.running())
@@ -141,11 +151,13 @@ void pause_or_resume(Kernel& kernel, Call& call, const std::string& id,
   auto reached = kernel.reach(*call.client, id);
   if (!reached) return reply(reached.error());
   if (!(*reached)->running()) return reply(ended(**reached, "nothing was changed"));
-  send(kernel, **reached, pause ? SIGSTOP : SIGCONT, keeper::SignalScope::group, reply,
-       [&kernel, pause, by = call.client->principal().name(), correlation = std::string(call.correlation_id),
+  const session::Note before = (*reached)->note();
+  (*reached)->set_paused(pause);
+  send(kernel, **reached, before, pause ? SIGSTOP : SIGCONT, keeper::SignalScope::group, reply,
+       [&kernel, pause, changed = before.paused != pause, by = call.client->principal().name(),
+        correlation = std::string(call.correlation_id),
         causation = std::string(call.causation_id)](session::Session& hit) {
-         if (hit.paused == pause) return;
-         hit.paused = pause;
+         if (!changed) return;
          kernel.emit(hit, pause ? "kairo.process.paused" : "kairo.process.resumed", {{"by", by}}, correlation,
                      causation);
        });

@@ -221,7 +221,8 @@ Result<Plan> plan_spawn(const Kernel& kernel, const Call& call, const api::Spawn
   order.umask = options.umask.value_or(kernel.options().umask);
   order.retain_bytes = retain;
   order.kill_grace_ms = record.kill_grace_ms;
-  order.detach_descendants = options.detach_descendants.value_or(false);
+  record.detach_descendants = options.detach_descendants.value_or(false);
+  order.detach_descendants = record.detach_descendants;
   order.mark = record.id;
   plan.subscribe = options.subscribe.value_or(true);
   plan.replace = options.replace.value_or(false);

@@ -68,6 +68,12 @@ std::unique_ptr<Session> Registry::remove(Session& session) {
   return removed;
 }
 
+void Registry::reset_slots() {
+  by_slot_.clear();
+  free_slots_.clear();
+  next_slot_ = 0;
+}
+
 void Registry::detach_slot(Session& session) {
   by_slot_[session.slot_index()] = nullptr;
 }

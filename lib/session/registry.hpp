@@ -40,6 +40,8 @@ class Registry {
   [[nodiscard]] Session* find_slot(std::uint32_t slot) const;
   /// Forgets the session.
   std::unique_ptr<Session> remove(Session& session);
+  /// Another keeper has another table: all of its slots are free. No session may hold one any more.
+  void reset_slots();
   /// The session lets go of its slot (it has ended and is frozen).
   void detach_slot(Session& session);
 

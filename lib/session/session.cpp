@@ -41,10 +41,16 @@ void Session::request_end(api::EndReason reason, std::string by) {
   const auto phase = next(phase_, Event::end_requested);
   if (!phase) return;
   phase_ = *phase;
-  if (end_reason_) return;
-  end_reason_ = reason;
-  end_requested_at_ = system_now();
-  end_by_ = std::move(by);
+  if (note_.end_reason) return;
+  note_.end_reason = reason;
+  note_.end_requested_us = static_cast<std::uint64_t>(system_now().time_since_epoch().count());
+  note_.end_by = std::move(by);
+}
+
+void Session::restore(Note note) {
+  note_ = std::move(note);
+  if (!note_.end_reason) return;
+  if (const auto phase = next(phase_, Event::end_requested)) phase_ = *phase;
 }
 
 bool Session::exited(int wait_status, SystemTime at) {
@@ -53,8 +59,9 @@ bool Session::exited(int wait_status, SystemTime at) {
   phase_ = *phase;
   end_ = End{at, wait_status, false};
   // It had ended by itself before it was asked to; only its output was still held by others.
-  if (at < end_requested_at_) end_reason_.reset();
-  paused = false;
+  if (static_cast<std::uint64_t>(at.time_since_epoch().count()) < note_.end_requested_us)
+    note_.end_reason.reset();
+  note_.paused = false;
   return true;
 }
 
@@ -63,7 +70,7 @@ bool Session::lost(SystemTime at) {
   if (!phase) return false;
   phase_ = *phase;
   end_ = End{at, 0, true};
-  paused = false;
+  note_.paused = false;
   return true;
 }
 
@@ -72,12 +79,12 @@ api::Outcome Session::outcome() const {
   if (!end_) return out;
   if (end_->lost) {
     out.reason = api::EndReason::lost;
-  } else if (end_reason_) {
-    out.reason = *end_reason_;
-    if (!end_by_.empty()) out.by = end_by_;
+  } else if (note_.end_reason) {
+    out.reason = *note_.end_reason;
+    if (!note_.end_by.empty()) out.by = note_.end_by;
   } else if (WIFSIGNALED(end_->wait_status)) {
     out.reason = api::EndReason::signaled;
-    if (WTERMSIG(end_->wait_status) == signaled_with_) out.by = signaled_by_;
+    if (WTERMSIG(end_->wait_status) == note_.signaled_with) out.by = note_.signaled_by;
   }
   return out;
 }
@@ -106,6 +113,7 @@ void Session::freeze(int logs_dir) {
   frozen_stdin_.queued = 0;
   for (unsigned stream = 0; stream < 2; ++stream) {
     frozen_[stream] = log_state(stream);
+    frozen_[stream].flags |= stream::log_eof;  // nobody writes any more, also when the keeper was lost
     // A reader that comes later needs the last state, too; a stream without a file needs no reader.
     if (frozen_[stream].tail > 0) log(stream, logs_dir);
     if (logs_[stream]) logs_[stream]->freeze();
@@ -149,7 +157,7 @@ struct Session::View {
 Session::~Session() = default;
 
 Session::Changing Session::changing() const {
-  Changing out{phase_, paused, stdin_state(), {}, {}};
+  Changing out{phase_, note_.paused, stdin_state(), {}, {}};
   for (unsigned stream = 0; stream < 2; ++stream) {
     const stream::LogState log = log_state(stream);
     auto& state = stream == 0 ? out.streams.standard_output : out.streams.standard_error;
@@ -179,7 +187,7 @@ Session::View& Session::current_view() const {
   }
   api::ProcessSession& out = view_->session;
   out.status = status();
-  out.paused = paused;
+  out.paused = note_.paused;
   if (end_ && !out.exited_at) {
     out.exited_at = to_iso8601(end_->at);
     if (!end_->lost && WIFEXITED(end_->wait_status)) out.exit_code = WEXITSTATUS(end_->wait_status);

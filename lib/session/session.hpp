@@ -37,6 +37,7 @@ struct Record {
   bool stdin_pipe = false;
   bool block_when_full = false;
   bool kill_on_owner_exit = false;
+  bool detach_descendants = false;
   bool stdout_pipe = true;
   bool stderr_pipe = true;
   static constexpr auto fields() {
@@ -50,7 +51,30 @@ struct Record {
         defaulted("deadlineUs", &S::deadline_us, ""), defaulted("stdinPipe", &S::stdin_pipe, ""),
         defaulted("blockWhenFull", &S::block_when_full, ""),
         defaulted("killOnOwnerExit", &S::kill_on_owner_exit, ""),
+        defaulted("detachDescendants", &S::detach_descendants, ""),
         defaulted("stdoutPipe", &S::stdout_pipe, ""), defaulted("stderrPipe", &S::stderr_pipe, ""));
+  }
+};
+
+/// What became known of a session after its launch and must outlive this daemon: why its end was asked for,
+/// and what is still to be done. Kept by the keeper.
+struct Note {
+  std::optional<api::EndReason> end_reason;
+  std::string end_by;
+  std::uint64_t end_requested_us = 0;
+  std::uint64_t kill_at_us = 0;  ///< Unix time of the SIGKILL that follows; 0: none.
+  std::int32_t signaled_with = 0;
+  std::string signaled_by;
+  bool paused = false;
+  bool operator==(const Note&) const = default;
+  static constexpr auto fields() {
+    using S = Note;
+    using reflect::defaulted;
+    return std::tuple(reflect::field("endReason", &S::end_reason, ""), defaulted("endBy", &S::end_by, ""),
+                      defaulted("endRequestedUs", &S::end_requested_us, ""),
+                      defaulted("killAtUs", &S::kill_at_us, ""),
+                      defaulted("signaledWith", &S::signaled_with, ""),
+                      defaulted("signaledBy", &S::signaled_by, ""), defaulted("paused", &S::paused, ""));
   }
 };
 
@@ -76,11 +100,13 @@ class Session {
   [[nodiscard]] bool running() const { return phase_ == Phase::running || phase_ == Phase::ending; }
   [[nodiscard]] bool ended() const { return phase_ == Phase::ended; }
   [[nodiscard]] std::int32_t pid() const { return pid_; }
+  [[nodiscard]] SystemTime started_at() const { return started_at_; }
   [[nodiscard]] const std::optional<End>& end() const { return end_; }
   [[nodiscard]] api::Outcome outcome() const;
   [[nodiscard]] api::Status status() const;
 
-  bool paused = false;
+  [[nodiscard]] bool paused() const { return note_.paused; }
+  void set_paused(bool paused) { note_.paused = paused; }
 
   void launched(std::int32_t pid, SystemTime at);
   void launch_failed();
@@ -88,9 +114,14 @@ class Session {
   void request_end(api::EndReason reason, std::string by);
   /// Who sent the last terminating signal, for the outcome's `by`.
   void note_signal(int number, std::string by) {
-    signaled_with_ = number;
-    signaled_by_ = std::move(by);
+    note_.signaled_with = number;
+    note_.signaled_by = std::move(by);
   }
+  /// When SIGKILL follows; 0: not.
+  void set_kill_at(std::uint64_t unix_us) { note_.kill_at_us = unix_us; }
+  [[nodiscard]] const Note& note() const { return note_; }
+  /// Of a session that was launched by an earlier daemon.
+  void restore(Note note);
   /// False when it had ended already.
   bool exited(int wait_status, SystemTime at);
   bool lost(SystemTime at);
@@ -136,11 +167,7 @@ class Session {
   Phase phase_ = Phase::starting;
   SystemTime started_at_{};
   std::optional<End> end_;
-  std::optional<api::EndReason> end_reason_;
-  std::string end_by_;
-  SystemTime end_requested_at_{};
-  int signaled_with_ = 0;
-  std::string signaled_by_;
+  Note note_;
   std::unique_ptr<stream::LogReader> logs_[2];
   stream::LogState frozen_[2];
   api::StdinState frozen_stdin_;

@@ -60,6 +60,7 @@ LogState LogReader::state() const {
 void LogReader::freeze() {
   if (!slot_) return;
   frozen_ = state();
+  frozen_.flags |= log_eof;
   slot_ = nullptr;
 }
 

@@ -37,6 +37,7 @@ void decode(const Message& message) {
     case MessageType::stdin_ring:
     case MessageType::stdin_ready:
     case MessageType::resume_pump:
+    case MessageType::note: return again<Note>(message);
     case MessageType::release: return again<Release>(message);
     case MessageType::changed: return again<Changed>(message);
     case MessageType::exited: return again<Exited>(message);

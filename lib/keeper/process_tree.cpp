@@ -1,0 +1,128 @@
+#include "keeper/process_tree.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <dirent.h>
+#include <fcntl.h>
+#include <memory>
+#include <optional>
+#include <string_view>
+#include <unistd.h>
+#include <utility>
+
+#include "base/unique_fd.hpp"
+
+namespace kairo::keeper {
+namespace {
+
+/// More environment than any exec can pass on.
+constexpr std::size_t environment_bytes = 8u << 20;
+
+bool read_file(const std::string& path, std::string& out, std::size_t most = 1u << 20) {
+  out.clear();
+  const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file) return false;
+  char piece[4096];
+  while (out.size() < most) {
+    const ssize_t got = ::read(file.get(), piece, sizeof piece);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return got == 0;
+    out.append(piece, static_cast<std::size_t>(got));
+  }
+  return true;
+}
+
+std::optional<pid_t> to_pid(std::string_view text) {
+  pid_t pid = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), pid);
+  if (error != std::errc{} || end != text.data() + text.size() || pid <= 0) return std::nullopt;
+  return pid;
+}
+
+std::vector<pid_t> numbers_in(const char* directory) {
+  std::vector<pid_t> out;
+  const std::unique_ptr<DIR, int (*)(DIR*)> open(::opendir(directory), ::closedir);
+  if (!open) return out;
+  while (const dirent* entry = ::readdir(open.get()))
+    if (const auto pid = to_pid(entry->d_name)) out.push_back(*pid);
+  return out;
+}
+
+}  // namespace
+
+std::vector<std::pair<pid_t, pid_t>> parents() {
+  std::vector<std::pair<pid_t, pid_t>> out;
+  std::string text;
+  for (const pid_t pid : numbers_in("/proc")) {
+    if (!read_file("/proc/" + std::to_string(pid) + "/stat", text)) continue;
+    const std::size_t name_end = text.rfind(')');  // a name may hold anything: "(" ") 1 ("
+    if (name_end == std::string::npos || name_end + 4 >= text.size()) continue;
+    const std::string_view rest = std::string_view(text).substr(name_end + 4);
+    if (const auto parent = to_pid(rest.substr(0, rest.find(' ')))) out.emplace_back(*parent, pid);
+  }
+  return out;
+}
+
+bool children_of_thread(pid_t pid, pid_t thread, std::vector<pid_t>& out) {
+  std::string text;
+  if (!read_file("/proc/" + std::to_string(pid) + "/task/" + std::to_string(thread) + "/children", text,
+                 16u << 20))
+    return false;
+  for (std::size_t begin = 0; begin < text.size();) {
+    const std::size_t end = std::min(text.find(' ', begin), text.size());
+    if (const auto child = to_pid(std::string_view(text).substr(begin, end - begin))) out.push_back(*child);
+    begin = end + 1;
+  }
+  return true;
+}
+
+bool has_children_files() {
+  static const bool has = [] {
+    std::vector<pid_t> none;
+    return children_of_thread(::getpid(), ::getpid(), none);
+  }();
+  return has;
+}
+
+std::vector<pid_t> tree(pid_t root) {
+  std::vector<pid_t> found{root};
+  if (has_children_files()) {
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      const pid_t each = found[i];
+      for (const pid_t thread : numbers_in(("/proc/" + std::to_string(each) + "/task").c_str()))
+        children_of_thread(each, thread, found);
+    }
+  } else {
+    const auto all = parents();
+    for (std::size_t i = 0; i < found.size(); ++i)
+      for (const auto& [parent, child] : all)
+        if (parent == found[i] && std::find(found.begin(), found.end(), child) == found.end())
+          found.push_back(child);
+  }
+  found.erase(found.begin());
+  return found;
+}
+
+std::vector<pid_t> all_processes() {
+  return numbers_in("/proc");
+}
+
+std::string environment_of(pid_t pid) {
+  std::string environment;
+  if (!read_file("/proc/" + std::to_string(pid) + "/environ", environment, environment_bytes)) return {};
+  return environment;
+}
+
+std::string_view variable_in(std::string_view environment, std::string_view name) {
+  for (std::size_t begin = 0; begin < environment.size();) {
+    const std::size_t end = std::min(environment.find('\0', begin), environment.size());
+    const std::string_view variable = environment.substr(begin, end - begin);
+    if (variable.size() > name.size() && variable.starts_with(name) && variable[name.size()] == '=')
+      return variable.substr(name.size() + 1);
+    begin = end + 1;
+  }
+  return {};
+}
+
+}  // namespace kairo::keeper

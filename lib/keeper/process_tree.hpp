@@ -1,0 +1,33 @@
+// Who is whose child, as /proc tells. What is read may be out of date by the time it is used.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <sys/types.h>
+#include <utility>
+#include <vector>
+
+namespace kairo::keeper {
+
+/// Parent and child of every process; for kernels without the `children` files.
+std::vector<std::pair<pid_t, pid_t>> parents();
+
+/// Whether the kernel has /proc/PID/task/TID/children (CONFIG_PROC_CHILDREN).
+bool has_children_files();
+
+/// Appends the children of one thread; false where the kernel has no such file.
+bool children_of_thread(pid_t pid, pid_t thread, std::vector<pid_t>& out);
+
+/// Everything below `root`, without it.
+std::vector<pid_t> tree(pid_t root);
+
+std::vector<pid_t> all_processes();
+
+/// The environment that the process was executed with, entries ended by NUL; empty when it cannot be read
+/// (another user's, a zombie, one that is just executing).
+std::string environment_of(pid_t pid);
+
+/// The value of a variable, or empty.
+std::string_view variable_in(std::string_view environment, std::string_view name);
+
+}  // namespace kairo::keeper
