@@ -59,6 +59,12 @@ inline constexpr std::size_t requests_behind_launch = 256;
 /// Bytes of the data of one published event: with all that is added it must fit a frame, many times over.
 inline constexpr std::size_t event_data_bytes = 256u << 10;
 
+// --- files of records ------------------------------------------------------------------------------
+/// Bytes of one record: four times the data of an event, with all that is added.
+inline constexpr std::size_t record_bytes = 1u << 20;
+/// Copies of damaged bytes that are kept of one file, for people to look at.
+inline constexpr std::size_t set_aside_files = 8;
+
 // --- stdin (SPEC 4.5) ------------------------------------------------------------------------------
 inline constexpr std::size_t stdin_bytes = 1u << 20;
 inline constexpr std::size_t stdin_waiting_writes = 64;

@@ -1,0 +1,6 @@
+kairo_fuzzer(record_file SOURCES targets/record_file.cpp DEPS storage)
+foreach(program kairo_fuzz_record_file kairo_fuzz_replay_record_file)
+  if(TARGET ${program})
+    target_include_directories(${program} PRIVATE ${CMAKE_SOURCE_DIR}/tests)
+  endif()
+endforeach()
