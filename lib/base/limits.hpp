@@ -58,6 +58,14 @@ inline constexpr std::size_t requests_behind_launch = 256;
 // --- events ----------------------------------------------------------------------------------------
 /// Bytes of the data of one published event: with all that is added it must fit a frame, many times over.
 inline constexpr std::size_t event_data_bytes = 256u << 10;
+/// The journal: bytes of a segment (what opening reads, and what is removed at once), of all of them, and
+/// their age.
+inline constexpr std::uint64_t event_segment_bytes = 16u << 20;
+inline constexpr std::uint64_t event_journal_bytes = 256u << 20;
+inline constexpr std::chrono::hours event_journal_age{24 * 30};
+/// Numbers of events that are reserved at once: one sync in a million events, a million numbers lost in a
+/// power loss.
+inline constexpr std::uint64_t event_number_step = 1'000'000;
 
 // --- files of records ------------------------------------------------------------------------------
 /// Bytes of one record: four times the data of an event, with all that is added.

@@ -8,11 +8,12 @@ namespace kairo::event {
 
 Result<void> Bus::publish(Fact& fact) {
   if (fact.event.time.empty()) fact.event.time = to_iso8601(system_now());
+  // Its id is on record with it, and so cannot be made of its number.
+  if (id_prefix_.empty()) id_prefix_ = random_id(10) + "-";
+  fact.event.id = id_prefix_ + std::to_string(++ids_);
   auto number = journal_->append(fact);
   if (!number) return std::move(number).error();
   fact.event.seq = *number;
-  if (id_prefix_.empty()) id_prefix_ = random_id(10) + "-";
-  fact.event.id = id_prefix_ + std::to_string(*number);
   // Subscribers that come or go meanwhile must not disturb the walk: go by token.
   for (auto it = subscribers_.begin(); it != subscribers_.end();) {
     const Token token = it->first;

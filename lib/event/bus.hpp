@@ -19,10 +19,18 @@ struct Fact {
   api::Event event;
   std::string owner;       ///< Principal whose process (or message) it is about; empty: everybody may see it.
   std::string process_id;  ///< Session it is about, or empty.
+  std::uint64_t session_key = 0;  ///< Number of that session, 0 where there is none.
+  static constexpr auto fields() {
+    using S = Fact;
+    return std::tuple(reflect::field("event", &S::event, "As it is told"),
+                      reflect::defaulted("owner", &S::owner, "Principal that it belongs to"),
+                      reflect::defaulted("processId", &S::process_id, "Session it is about"),
+                      reflect::defaulted("sessionKey", &S::session_key, "Number of that session"));
+  }
 };
 
-/// Where events are put on record before anyone hears of them. (The journal on disk and the store are written
-/// to this interface; until they come a MemoryJournal only numbers.)
+/// Where events are put on record before anyone hears of them: FileJournal on disk; a MemoryJournal only
+/// numbers.
 class Journal {
  public:
   virtual ~Journal() = default;
@@ -68,6 +76,7 @@ class Bus {
   std::map<Token, Subscriber> subscribers_;
   Token next_token_ = 1;
   std::string id_prefix_;
+  std::uint64_t ids_ = 0;
 };
 
 }  // namespace kairo::event

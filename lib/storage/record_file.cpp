@@ -97,7 +97,7 @@ Result<RecordFile::Opened> RecordFile::open(int dir_fd, std::string name, const 
     return Error(Code::internal, "cannot open " + quoted(name) + ": its magic must have eight bytes");
   UniqueFd dir(::fcntl(dir_fd, F_DUPFD_CLOEXEC, 3));
   if (!dir) return system_error("cannot open " + quoted(name) + ": no descriptor for its directory", errno);
-  Opened out{RecordFile(std::move(dir), std::move(name), kind), std::nullopt, 0, false};
+  Opened out{RecordFile(std::move(dir), std::move(name), kind), std::nullopt, 0, false, false};
   RecordFile& self = out.file;
   ::unlinkat(self.dir_.get(), beside(self.name_).c_str(), 0);  // what a crash left of a rewrite
 
@@ -142,6 +142,7 @@ Result<RecordFile::Opened> RecordFile::open(int dir_fd, std::string name, const 
   }
   self.use(std::move(*file));
   self.boot_id_ = self.kind_.boot_id;
+  out.begun = true;
   (void)self.begin().ok();  // a full disk: the first append tries again
   return out;
 }
@@ -199,6 +200,12 @@ Result<void> RecordFile::put(std::string_view head, std::string_view payload) {
   }
   end_ += head.size() + payload.size();
   return {};
+}
+
+void RecordFile::forget_boot() {
+  const std::array<char, boot_id_chars> zeros{};
+  if (end_ > 0) (void)write_at(fd(), {zeros.data(), zeros.size()}, {}, boot_id_at);
+  boot_id_.clear();
 }
 
 Result<void> RecordFile::append(std::string_view payload) {

@@ -79,6 +79,9 @@ class RecordFile {
   /// Boot id of when the file was begun, as found in it: another than the present one says that the machine
   /// was started since, and that what was not synced may be lost.
   [[nodiscard]] const std::string& boot_id() const { return boot_id_; }
+  /// Overwrites the boot id with zeros, as well as it goes: this file is to look like one of another boot
+  /// from now on. Takes no room on the disk.
+  void forget_boot();
   [[nodiscard]] const std::string& name() const { return name_; }
   /// Borrowed; another one after rewrite().
   [[nodiscard]] int fd() const { return file_->get(); }
@@ -106,6 +109,7 @@ struct RecordFile::Opened {
   std::optional<Damage> damage;
   std::uint64_t records = 0;
   bool created = false;  ///< there was no such file
+  bool begun = false;    ///< the header is new: there was no such file, or nothing in it, or nothing good
 };
 
 struct RecordFile::ReadEnd {

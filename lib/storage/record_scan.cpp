@@ -13,8 +13,6 @@
 namespace kairo::storage {
 namespace {
 
-constexpr std::size_t boot_id_chars = 36;
-constexpr std::size_t boot_id_at = 12;
 constexpr std::size_t chunk_bytes = 64u << 10;
 
 void put_u32(char* to, std::uint32_t value) {

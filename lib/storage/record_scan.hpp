@@ -24,6 +24,8 @@
 namespace kairo::storage {
 
 inline constexpr std::size_t header_bytes = 64;
+inline constexpr std::size_t boot_id_at = 12;
+inline constexpr std::size_t boot_id_chars = 36;
 inline constexpr std::size_t record_head_bytes = 8;
 
 /// What a file of records is of.

@@ -1,6 +1,7 @@
 #include "event/bus.hpp"
 
 #include <set>
+#include <vector>
 
 #include <doctest/doctest.h>
 
@@ -20,7 +21,30 @@ class RefusingJournal final : public event::Journal {
   Result<std::uint64_t> append(const Fact&) override { return Error(Code::internal, "the disk is full"); }
   [[nodiscard]] std::uint64_t newest() const override { return 0; }
 };
+class KeepingJournal final : public event::Journal {
+ public:
+  explicit KeepingJournal(std::vector<Fact>& kept) : kept_(kept) {}
+  Result<std::uint64_t> append(const Fact& fact) override {
+    kept_.push_back(fact);
+    return kept_.size();
+  }
+  [[nodiscard]] std::uint64_t newest() const override { return kept_.size(); }
+
+ private:
+  std::vector<Fact>& kept_;
+};
 }  // namespace
+
+TEST_CASE("what goes on record has its id and its time") {
+  std::vector<Fact> kept;
+  Bus bus(std::make_unique<KeepingJournal>(kept));
+  Fact each = fact("a");
+  REQUIRE(bus.publish(each).ok());
+  REQUIRE(kept.size() == 1);
+  CHECK_FALSE(kept[0].event.id.empty());
+  CHECK(kept[0].event.id == each.event.id);
+  CHECK(kept[0].event.time == each.event.time);
+}
 
 TEST_CASE("numbers increase by one and ids are never the same") {
   Bus bus(std::make_unique<event::MemoryJournal>());

@@ -323,6 +323,19 @@ TEST_CASE("a damaged tail that cannot be kept for want of room is cut off and to
   CHECK(wrong == 0);
 }
 
+TEST_CASE("a file that forgets its boot keeps its records") {
+  Folder dir;
+  auto made = open(dir);
+  REQUIRE(made.file->append("a").ok());
+  made.file->forget_boot();
+  REQUIRE(made.file->append("b").ok());
+  CHECK(made.file->boot_id().empty());
+  const auto again = open(dir);
+  CHECK(again.file->boot_id().empty());
+  CHECK(again.records == std::vector<std::string>{"a", "b"});
+  CHECK_FALSE(again.damage);
+}
+
 TEST_CASE("a reader sees what is whole, changes nothing and stops when told") {
   Folder dir;
   auto made = open(dir);
