@@ -453,8 +453,9 @@ void Keeper::flush_control() {
   }
   if (!control_->flush()) return lose_control(nullptr);
   const std::size_t waiting = control_->waiting();
-  const std::uint32_t events =
-      (waiting < control_waiting_bytes ? EPOLLIN : 0u) | (waiting > 0 ? EPOLLOUT : 0u);
+  // Pages that are still to come want the socket, too, when the last flush has just emptied the queue.
+  const bool more = waiting > 0 || !to_welcome_.empty();
+  const std::uint32_t events = (waiting < control_waiting_bytes ? EPOLLIN : 0u) | (more ? EPOLLOUT : 0u);
   if (events == control_events_) return;
   control_events_ = events;
   epoll_event wanted{};

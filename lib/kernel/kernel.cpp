@@ -25,6 +25,8 @@ constexpr std::uint64_t resume_bytes = 4u << 20;
 constexpr std::chrono::seconds expiry_interval{60};
 /// Before another keeper is tried when one could not be started.
 constexpr std::chrono::seconds keeper_retry{5};
+/// Before the list of sessions is tried again when the disk refused it.
+constexpr std::chrono::seconds book_retry{5};
 /// On top of the grace, when processes are to end with the daemon and something does not answer.
 constexpr std::chrono::seconds stop_patience{5};
 std::uint64_t unix_us(SystemTime time) {
@@ -57,19 +59,43 @@ Kernel::~Kernel() {
 
 Result<std::unique_ptr<Kernel>> Kernel::create(boost::asio::io_context& io, KernelOptions options) {
   std::unique_ptr<Kernel> kernel(new Kernel(io, std::move(options)));
-  const std::string logs = kernel->options_.state_dir + "/logs";
-  if (::mkdir(logs.c_str(), 0700) != 0 && errno != EEXIST) return system_error("cannot make " + logs, errno);
-  kernel->logs_dir_.reset(::open(logs.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
-  if (!kernel->logs_dir_) return system_error("cannot open " + logs, errno);
+  auto opened = kernel->open_files();
+  if (!opened) return std::move(opened).error();
   auto connected = keeper::Link::connect(io, link_options(kernel->options_, kernel->instance_id_));
   if (!connected) return std::move(connected).error();
   kernel->link_ = std::move(*connected);
   return kernel;
 }
 
+Result<void> Kernel::open_files() {
+  const UniqueFd state_dir(::open(options_.state_dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!state_dir) return system_error("cannot open " + options_.state_dir, errno);
+  if (::mkdirat(state_dir.get(), "logs", 0700) != 0 && errno != EEXIST)
+    return system_error("cannot make " + options_.state_dir + "/logs", errno);
+  logs_dir_.reset(::openat(state_dir.get(), "logs", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+  if (!logs_dir_) return system_error("cannot open " + options_.state_dir + "/logs", errno);
+
+  auto book = session::Book::open(state_dir.get(), [this](session::Entry entry) {
+    const std::uint64_t key = entry.key;
+    if (entry.forgotten)
+      remembered_.erase(key);
+    else
+      remembered_.insert_or_assign(key, std::move(entry));
+  });
+  if (!book) return std::move(book).error();
+  for (const std::string& each : book->damages) log(each);
+  book_.emplace(std::move(book->book));
+  // Before a keeper that is started now puts a table of its own in its place.
+  UniqueFd table(::openat(state_dir.get(), "table", O_RDWR | O_CLOEXEC | O_NOFOLLOW));
+  if (table)
+    if (auto old = keeper::Table::open(std::move(table))) old_table_.emplace(std::move(*old));
+  return {};
+}
+
 void Kernel::start() {
   link_->start(*this);
   adopt(link_->take_held());
+  restore_ended();
   sweep_logs();
   listener_ = std::make_unique<ipc::Listener>(
       io_, std::move(options_.listener),
@@ -151,6 +177,11 @@ void Kernel::adopt(std::vector<keeper::Link::Held> held) {
     }
     began(session, nullptr, {});
     take_note(session, found.note.data);
+    const auto known = remembered_.extract(found.key);
+    if (!known)
+      put_on_record(session);
+    else if (known.mapped().remains)
+      exit_told_.insert(found.key);
     if (found.wait_status) on_exited({found.key, *found.wait_status, found.exited_us});
   }
   if (held.empty()) return;
@@ -161,6 +192,85 @@ void Kernel::adopt(std::vector<keeper::Link::Held> held) {
       return true;
     });
   });
+}
+
+void Kernel::restore_ended() {
+  std::vector<keeper::Leftover> left;
+  for (auto& [key, entry] : std::exchange(remembered_, {})) {
+    session::Session* namesake = registry_.find(entry.record.id);
+    if (!is_valid_session_id(entry.record.id) || (namesake && namesake->key() > key)) {
+      remove_logs(key);
+      write_book(session::forgotten(key));
+      continue;
+    }
+    if (namesake) forget(*namesake);
+    const bool was_live = !entry.remains;
+    if (was_live) {
+      // Neither the keeper that followed it nor its end is known.
+      session::Remains& remains = entry.remains.emplace();
+      remains.at_us = unix_us(system_now());
+      remains.lost = true;
+      const keeper::SessionSlot* slot = nullptr;
+      if (old_table_ && entry.slot < old_table_->slots() && old_table_->slot(entry.slot).key == key)
+        slot = &old_table_->slot(entry.slot);
+      if (slot) remains.stdin_offset = slot->standard_input.tail;
+      for (unsigned stream = 0; stream < 2; ++stream) {
+        const stream::LogState log =
+            stream::recover_log(logs_dir(), key, stream, slot ? &slot->streams[stream] : nullptr);
+        (stream == 0 ? remains.standard_output : remains.standard_error) = {log.tail, log.floor, log.capacity,
+                                                                            log.flags, log.index_count};
+      }
+      left.push_back({entry.pid, entry.started_us, entry.record.id, entry.record.detach_descendants});
+    }
+    auto made = std::make_unique<session::Session>(std::move(entry.record), key, entry.slot, nullptr);
+    made->launched(entry.pid, SystemTime(std::chrono::microseconds(entry.started_us)));
+    made->restore(std::move(entry.note));
+    made->ended_before(*entry.remains);
+    session::Session& session = registry_.adopt_ended(std::move(made));
+    if (!was_live) continue;
+    log("session " + session.id() + " is lost: it was running, and no keeper knows of it");
+    emit_exited(session);
+    put_on_record(session);
+  }
+  old_table_.reset();
+  end_leftovers(std::move(left));
+  if (registry_.size() > registry_.live()) schedule_expiry();
+}
+
+void Kernel::put_on_record(const session::Session& session) {
+  write_book(session::entry_of(session));
+}
+
+void Kernel::write_book(const session::Entry& entry) {
+  auto written = book_->append(entry);
+  if (written) {
+    if (book_->wants_compaction() && !book_failing_) compact_book();
+    return;
+  }
+  if (book_failing_) return;
+  book_failing_ = true;
+  log("the list of sessions cannot be written: " + written.error().message);
+  emit_kernel("kairo.kernel.degraded",
+              {{"what", std::string("sessions")}, {"message", written.error().message}});
+  timers_.after(book_retry, [this] { compact_book(); });
+}
+
+void Kernel::compact_book() {
+  std::vector<session::Entry> entries;
+  registry_.for_each(0, [&](session::Session& each) {
+    entries.push_back(session::entry_of(each));
+    return true;
+  });
+  auto compacted = book_->compact(entries);
+  if (!compacted) {
+    if (!book_failing_) log("the list of sessions cannot be written anew: " + compacted.error().message);
+    book_failing_ = true;
+    timers_.after(book_retry, [this] { compact_book(); });
+    return;
+  }
+  if (book_failing_) log("the list of sessions is written again");
+  book_failing_ = false;
+  boost::asio::post(worker_, [finish = std::move(*compacted)] { static_cast<void>(finish()); });
 }
 
 void Kernel::take_note(session::Session& session, std::string_view note) {
@@ -348,16 +458,10 @@ void Kernel::finish(session::Session& session) {
   }
   give_last_output(session);
 
-  Members members{{"status", std::string(reflect::enum_name(session.status()))}};
-  const session::End& end = *session.end();
-  if (!end.lost && WIFEXITED(end.wait_status))
-    members.emplace_back("exitCode", std::int64_t{WEXITSTATUS(end.wait_status)});
-  if (!end.lost && WIFSIGNALED(end.wait_status))
-    members.emplace_back("signal", signal_name(WTERMSIG(end.wait_status)));
-  members.emplace_back("outcome", reflect::Any{reflect::to_msgpack(session.outcome())});
-  members.emplace_back("stdoutBytes", session.log_state(0).tail);
-  members.emplace_back("stderrBytes", session.log_state(1).tail);
-  emit(session, "kairo.process.exited", members);
+  // Told, then on record, then let go of by the keeper: a crash in between repeats nothing and misses
+  // nothing.
+  if (exit_told_.erase(session.key()) == 0) emit_exited(session);
+  put_on_record(session);
 
   const auto found = attention_.find(session.key());
   if (found != attention_.end()) {
@@ -382,6 +486,19 @@ void Kernel::finish(session::Session& session) {
   schedule_expiry();
   if (registry_.ended_count() > options_.ended_sessions + options_.ended_sessions / 8 + 8) expire();
   if (stopping_) stop_when_idle();
+}
+
+void Kernel::emit_exited(const session::Session& session) {
+  Members members{{"status", std::string(reflect::enum_name(session.status()))}};
+  const session::End& end = *session.end();
+  if (!end.lost && WIFEXITED(end.wait_status))
+    members.emplace_back("exitCode", std::int64_t{WEXITSTATUS(end.wait_status)});
+  if (!end.lost && WIFSIGNALED(end.wait_status))
+    members.emplace_back("signal", signal_name(WTERMSIG(end.wait_status)));
+  members.emplace_back("outcome", reflect::Any{reflect::to_msgpack(session.outcome())});
+  members.emplace_back("stdoutBytes", session.log_state(0).tail);
+  members.emplace_back("stderrBytes", session.log_state(1).tail);
+  emit(session, "kairo.process.exited", members);
 }
 
 void Kernel::release_if_recorded(session::Session& session) {
@@ -416,6 +533,7 @@ void Kernel::forget(session::Session& session) {
     attention_.erase(session.key());
   }
   if (session.log_state(0).tail + session.log_state(1).tail > 0) remove_logs(session.key());
+  write_book(session::forgotten(session.key()));
   registry_.remove(session);
 }
 
@@ -487,6 +605,7 @@ void Kernel::drop_logs(session::Session& session) {
   const auto it = attention_.find(session.key());
   if (it != attention_.end() && !it->second.readers.empty()) return;  // next time
   session.drop_logs();
+  put_on_record(session);
   remove_logs(session.key());
 }
 
@@ -592,7 +711,9 @@ void Kernel::on_changed(std::uint32_t slot) {
   }
   wake_readers(*session);
   answer_reads(*session, false);
+  const bool held = session->ended() && session->slot();
   release_if_recorded(*session);
+  if (held && !session->slot()) put_on_record(*session);  // what detached descendants wrote since
 }
 
 void Kernel::add_pending_read(session::Session& session, unsigned stream,

@@ -9,7 +9,9 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -27,6 +29,7 @@
 #include "kernel/client.hpp"
 #include "kernel/methods.hpp"
 #include "kernel/timers.hpp"
+#include "session/book.hpp"
 #include "session/registry.hpp"
 #include "stream/batch.hpp"
 #include "system/metrics.hpp"
@@ -96,6 +99,8 @@ class Kernel final : public keeper::Listener {
   void terminate(session::Session& session, api::EndReason reason, const std::string& by,
                  std::chrono::milliseconds grace);
   void kill_after(session::Session& session, std::chrono::milliseconds grace);
+  /// Puts the session on record as it is now.
+  void put_on_record(const session::Session& session);
   /// Has the keeper keep the session's note, ahead of the orders that follow.
   void remember(const session::Session& session);
   /// An adopted session of onOwnerExit "kill" has found its owner again.
@@ -154,6 +159,11 @@ class Kernel final : public keeper::Listener {
   Kernel(boost::asio::io_context& io, KernelOptions options);
   void accept(UniqueFd socket, ipc::Peer peer);
   void adopt(std::vector<keeper::Link::Held> held);
+  Result<void> open_files();
+  void restore_ended();
+  void write_book(const session::Entry& entry);
+  void compact_book();
+  void emit_exited(const session::Session& session);
   void replace_keeper();
   void end_leftovers(std::vector<keeper::Leftover> sessions);
   void take_note(session::Session& session, std::string_view note);
@@ -206,6 +216,15 @@ class Kernel final : public keeper::Listener {
   };
   std::unordered_map<std::uint64_t, Attention> attention_;
   void answer_reads(session::Session& session, bool give_up);
+
+  /// What the list of sessions on disk says; emptied by start().
+  std::map<std::uint64_t, session::Entry> remembered_;
+  std::optional<session::Book> book_;
+  bool book_failing_ = false;
+  /// The table of a keeper that may be gone, for what it knew of the logs; until start().
+  std::optional<keeper::Table> old_table_;
+  /// Sessions whose `exited` an earlier daemon has told.
+  std::unordered_set<std::uint64_t> exit_told_;
 
   bool expiry_scheduled_ = false;
   bool stopping_ = false;

@@ -291,6 +291,7 @@ void spawn(Kernel& kernel, Call& call, api::SpawnParams params, Reply<api::Spawn
         session::Session& session = kernel.sessions().add(std::make_unique<session::Session>(
             std::move(record), place.key, place.slot, &kernel.link().table().slot(place.slot)));
         session.launched(launched->pid, SystemTime(std::chrono::microseconds(launched->started_us)));
+        kernel.put_on_record(session);
         auto owner = client.lock();
         if (owner && !owner->open()) owner = nullptr;
 

@@ -44,6 +44,15 @@ Session& Registry::adopt(std::unique_ptr<Session> session) {
   return add(std::move(session));
 }
 
+Session& Registry::adopt_ended(std::unique_ptr<Session> session) {
+  Session& added = *session;
+  next_key_ = std::max(next_key_, added.key() + 1);
+  by_id_.emplace(added.id(), &added);
+  by_key_.emplace(added.key(), std::move(session));
+  note_ended(added);
+  return added;
+}
+
 Session* Registry::find(std::string_view id) const {
   const auto it = by_id_.find(id);
   return it == by_id_.end() ? nullptr : it->second;

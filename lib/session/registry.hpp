@@ -35,6 +35,9 @@ class Registry {
   /// Takes a session of the time before; its slot is in use, its key is older than all new ones.
   Session& adopt(std::unique_ptr<Session> session);
 
+  /// Takes a session that ended in the time before and has no slot.
+  Session& adopt_ended(std::unique_ptr<Session> session);
+
   [[nodiscard]] Session* find(std::string_view id) const;
   [[nodiscard]] Session* find_key(std::uint64_t key) const;
   [[nodiscard]] Session* find_slot(std::uint32_t slot) const;

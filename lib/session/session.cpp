@@ -65,6 +65,33 @@ bool Session::exited(int wait_status, SystemTime at) {
   return true;
 }
 
+void Session::ended_before(const Remains& remains) {
+  const auto phase = next(phase_, remains.lost ? Event::keeper_lost : Event::exited);
+  if (!phase) return;
+  phase_ = *phase;
+  end_ = End{SystemTime(std::chrono::microseconds(remains.at_us)), remains.wait_status, remains.lost};
+  note_.paused = false;
+  frozen_stdin_ = {false, remains.stdin_offset, 0};
+  for (unsigned stream = 0; stream < 2; ++stream) {
+    const LogRemains& log = stream == 0 ? remains.standard_output : remains.standard_error;
+    frozen_[stream] = {log.tail, log.floor, log.capacity, log.flags | stream::log_eof, log.index_count};
+  }
+}
+
+Remains Session::remains() const {
+  Remains out;
+  out.at_us = static_cast<std::uint64_t>(end_->at.time_since_epoch().count());
+  out.wait_status = end_->wait_status;
+  out.lost = end_->lost;
+  out.stdin_offset = stdin_state().offset;
+  for (unsigned stream = 0; stream < 2; ++stream) {
+    const stream::LogState log = log_state(stream);
+    (stream == 0 ? out.standard_output : out.standard_error) = {log.tail, log.floor, log.capacity, log.flags,
+                                                                log.index_count};
+  }
+  return out;
+}
+
 bool Session::lost(SystemTime at) {
   const auto phase = next(phase_, Event::keeper_lost);
   if (!phase) return false;
@@ -125,6 +152,7 @@ void Session::freeze(int logs_dir) {
 void Session::drop_logs() {
   for (unsigned stream = 0; stream < 2; ++stream) {
     frozen_[stream].floor = frozen_[stream].tail;
+    frozen_[stream].flags &= ~std::uint32_t{stream::log_has_file};
     if (logs_[stream]) logs_[stream]->drop();
   }
 }

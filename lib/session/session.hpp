@@ -85,6 +85,40 @@ struct End {
   bool lost = false;
 };
 
+/// What is left of one stream's log.
+struct LogRemains {
+  std::uint64_t tail = 0;
+  std::uint64_t floor = 0;
+  std::uint64_t capacity = 0;
+  std::uint32_t flags = 0;
+  std::uint32_t index_count = 0;
+  static constexpr auto fields() {
+    using S = LogRemains;
+    using reflect::defaulted;
+    return std::tuple(defaulted("tail", &S::tail, ""), defaulted("floor", &S::floor, ""),
+                      defaulted("capacity", &S::capacity, ""), defaulted("flags", &S::flags, ""),
+                      defaulted("indexCount", &S::index_count, ""));
+  }
+};
+
+/// What is left of a session that has ended.
+struct Remains {
+  std::uint64_t at_us = 0;  ///< Unix time.
+  std::int32_t wait_status = 0;
+  bool lost = false;
+  std::uint64_t stdin_offset = 0;
+  LogRemains standard_output;
+  LogRemains standard_error;
+  static constexpr auto fields() {
+    using S = Remains;
+    using reflect::defaulted;
+    return std::tuple(defaulted("atUs", &S::at_us, ""), defaulted("waitStatus", &S::wait_status, ""),
+                      defaulted("lost", &S::lost, ""), defaulted("stdinOffset", &S::stdin_offset, ""),
+                      defaulted("stdout", &S::standard_output, ""),
+                      defaulted("stderr", &S::standard_error, ""));
+  }
+};
+
 class Session {
  public:
   Session(Record record, std::uint64_t key, std::uint32_t slot_index, keeper::SessionSlot* slot);
@@ -110,6 +144,10 @@ class Session {
 
   void launched(std::int32_t pid, SystemTime at);
   void launch_failed();
+  /// Of a session that ended in the time of an earlier daemon, after launched() and restore().
+  void ended_before(const Remains& remains);
+  /// What is to be put on record; of a session that has ended.
+  [[nodiscard]] Remains remains() const;
   /// The first request wins: it is the reason that the outcome tells.
   void request_end(api::EndReason reason, std::string by);
   /// Who sent the last terminating signal, for the outcome's `by`.

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <utility>
 
@@ -40,6 +41,56 @@ std::uint64_t unix_us(SystemTime time) {
 }
 
 }  // namespace
+
+LogState recover_log(int logs_dir, std::uint64_t key, unsigned stream, const StreamSlot* slot) {
+  LogState state;
+  if (slot) {
+    state.tail = slot->tail.load(std::memory_order_relaxed);
+    state.floor = std::min(slot->floor.load(std::memory_order_relaxed), state.tail);
+    state.capacity = slot->capacity.load(std::memory_order_relaxed);
+    state.index_count =
+        std::min<std::uint32_t>(slot->index_count.load(std::memory_order_relaxed), index_entries);
+    state.flags = slot->flags.load(std::memory_order_relaxed) & ~std::uint32_t{log_held};
+  }
+  state.flags |= log_eof;
+  const auto gone = [&] {
+    state.floor = state.tail;
+    state.flags &= ~std::uint32_t{log_has_file};
+    return state;
+  };
+  const std::string name = log_file_name(key, stream);
+  const UniqueFd file(::openat(logs_dir, name.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  struct stat status {};
+  LogFileHeader header{};
+  if (!file || ::fstat(file.get(), &status) != 0 || read_all(file.get(), &header, sizeof header, 0) != 0 ||
+      std::memcmp(header.magic, "KAIROLOG", sizeof header.magic) != 0 ||
+      header.version != log_format_version || header.key != key || header.stream != stream)
+    return gone();
+  state.flags |= log_has_file;
+  if (header.sealed == 1 && header.floor <= header.tail && header.capacity > 0) {
+    state.tail = header.tail;
+    state.floor = header.floor;
+    state.capacity = header.capacity;
+    state.index_count =
+        static_cast<std::uint32_t>(std::min<std::uint64_t>(header.index_count, index_entries));
+    return state;
+  }
+  const auto size = static_cast<std::uint64_t>(status.st_size);
+  const std::uint64_t held = size > ring_start ? size - ring_start : 0;
+  if (state.capacity == 0) {
+    // No slot. A ring that never wrapped is as long as its file.
+    state.capacity = (header.retain + page - 1) / page * page + splice_bytes;
+    state.tail = held;
+    if (held >= state.capacity) return gone();
+    return state;
+  }
+  if (state.tail <= state.capacity)
+    state.tail = std::min(state.tail, held);
+  else if (held < state.capacity)
+    return gone();  // the file is not the one that the slot tells of
+  state.floor = std::min(state.floor, state.tail);
+  return state;
+}
 
 LogReader::LogReader(int logs_dir, std::uint64_t key, unsigned stream, StreamSlot* slot,
                      const LogState& frozen)

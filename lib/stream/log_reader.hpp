@@ -24,6 +24,11 @@ struct LogState {
   [[nodiscard]] bool eof() const { return (flags & log_eof) != 0; }
 };
 
+/// What a log holds whose keeper is gone, with log_eof: from the file, where it was closed in order; else
+/// from the keeper's last `slot` (nullptr: that is lost, too) as far as the file agrees. Of a ring that had
+/// wrapped nothing can be told without the slot: its bytes count as gone.
+LogState recover_log(int logs_dir, std::uint64_t key, unsigned stream, const StreamSlot* slot);
+
 class LogReader {
  public:
   /// `slot` stays valid until freeze(); without one, `frozen` is the log's last state. `logs_dir` outlives

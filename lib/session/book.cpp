@@ -1,0 +1,141 @@
+#include "session/book.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "reflect/decode.hpp"
+#include "reflect/encode.hpp"
+#include "wire/payload.hpp"
+
+namespace kairo::session {
+namespace {
+
+constexpr const char* folder = "sessions";
+constexpr std::string_view suffix = ".sessions";
+constexpr std::size_t number_digits = 20;
+/// Below this a compaction is not worth its sync.
+constexpr std::uint64_t compaction_bytes = 4u << 20;
+
+storage::Kind kind() {
+  return {"KAIROSES", 1, {}};
+}
+
+std::string segment_name(std::uint64_t number) {
+  char text[48];
+  std::snprintf(text, sizeof text, "%020llu%s", static_cast<unsigned long long>(number), suffix.data());
+  return text;
+}
+
+/// Numbers of the segments that there are, in order.
+std::vector<std::uint64_t> segments(int dir) {
+  std::vector<std::uint64_t> out;
+  const int again = ::openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  DIR* listing = again >= 0 ? ::fdopendir(again) : nullptr;
+  if (!listing) {
+    if (again >= 0) ::close(again);
+    return out;
+  }
+  while (const dirent* each = ::readdir(listing)) {
+    const std::string_view name = each->d_name;
+    if (name.size() != number_digits + suffix.size() || !name.ends_with(suffix)) continue;
+    if (!std::all_of(name.begin(), name.begin() + number_digits, [](char c) { return c >= '0' && c <= '9'; }))
+      continue;
+    out.push_back(std::strtoull(std::string(name.substr(0, number_digits)).c_str(), nullptr, 10));
+  }
+  ::closedir(listing);
+  std::sort(out.begin(), out.end());
+  return out;
+}
+
+}  // namespace
+
+Entry entry_of(const Session& session) {
+  Entry out;
+  out.key = session.key();
+  out.record = session.record();
+  out.pid = session.pid();
+  out.started_us = static_cast<std::uint64_t>(session.started_at().time_since_epoch().count());
+  out.slot = session.slot_index();
+  out.note = session.note();
+  if (session.ended()) out.remains = session.remains();
+  return out;
+}
+
+Entry forgotten(std::uint64_t key) {
+  Entry out;
+  out.key = key;
+  out.forgotten = true;
+  return out;
+}
+
+Result<Book::Opened> Book::open(int state_dir, const std::function<void(Entry)>& each) {
+  if (::mkdirat(state_dir, folder, 0700) != 0 && errno != EEXIST)
+    return system_error("cannot make the directory \"sessions\" in the state directory", errno);
+  UniqueFd dir(::openat(state_dir, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+  if (!dir) return system_error("cannot open the directory \"sessions\" in the state directory", errno);
+
+  std::vector<std::string> damages;
+  wire::PayloadDecoder decoder;
+  const auto read = [&](std::string_view payload) {
+    auto object = decoder.decode(payload);
+    auto entry = object ? reflect::from_object<Entry>(*object, "entry", reflect::Unknown::ignore)
+                        : Result<Entry>(object.error());
+    if (entry)
+      each(std::move(*entry));
+    else
+      damages.push_back("a session on record cannot be read: " + entry.error().message);
+  };
+  std::vector<std::uint64_t> numbers = segments(dir.get());
+  if (numbers.empty()) numbers.push_back(1);
+  for (;;) {
+    const std::uint64_t number = numbers.front();
+    auto opened = storage::RecordFile::open(dir.get(), segment_name(number), kind(), read);
+    if (!opened) return std::move(opened).error();
+    if (opened->damage) damages.push_back(opened->damage->text());
+    numbers.erase(numbers.begin());
+    if (!numbers.empty()) continue;
+    return Opened{Book(std::move(dir), std::move(opened->file), number), std::move(damages)};
+  }
+}
+
+Result<void> Book::append(const Entry& entry) {
+  return file_->append(reflect::to_msgpack(entry));
+}
+
+bool Book::wants_compaction() const {
+  return file_->bytes() > std::max(compaction_bytes, 3 * compacted_bytes_);
+}
+
+Result<std::function<Result<void>()>> Book::compact(const std::vector<Entry>& entries) {
+  const std::uint64_t number = number_ + 1;
+  const std::string name = segment_name(number);
+  auto opened = storage::RecordFile::open(dir_.get(), name, kind(), [](std::string_view) {});
+  if (!opened) return std::move(opened).error();
+  auto file = std::make_shared<storage::RecordFile>(std::move(opened->file));
+  for (const Entry& each : entries) {
+    auto written = file->append(reflect::to_msgpack(each));
+    if (written) continue;
+    ::unlinkat(dir_.get(), name.c_str(), 0);
+    return std::move(written).error();
+  }
+  file_ = file;
+  number_ = number;
+  compacted_bytes_ = file->bytes();
+  UniqueFd dir(::fcntl(dir_.get(), F_DUPFD_CLOEXEC, 0));
+  if (!dir) return system_error("cannot keep the directory of sessions open", errno);
+  return std::function<Result<void>()>(
+      [file, number, dir = std::make_shared<UniqueFd>(std::move(dir))]() -> Result<void> {
+        auto synced = file->sync();
+        if (!synced) return synced;
+        for (const std::uint64_t old : segments(dir->get()))
+          if (old < number) ::unlinkat(dir->get(), segment_name(old).c_str(), 0);
+        return {};
+      });
+}
+
+}  // namespace kairo::session
