@@ -25,8 +25,6 @@ constexpr std::uint64_t resume_bytes = 4u << 20;
 constexpr std::chrono::seconds expiry_interval{60};
 /// On top of the grace, when processes are to end with the daemon and something does not answer.
 constexpr std::chrono::seconds stop_patience{5};
-/// A year: longer waits would overflow a time point.
-constexpr std::uint64_t longest_timer_ms = 365ull * 24 * 3600 * 1000;
 
 }  // namespace
 
@@ -74,17 +72,13 @@ void Kernel::start() {
               {{"version", std::string(KAIRO_VERSION)}, {"instanceId", instance_id_}});
 }
 
-void Kernel::configure(std::size_t ended_sessions, std::chrono::hours ended_session_age,
-                       std::uint64_t total_log_bytes, bool root_reaches_all) {
-  options_.ended_sessions = ended_sessions;
-  options_.ended_session_age = ended_session_age;
-  options_.total_log_bytes = total_log_bytes;
-  options_.root_reaches_all = root_reaches_all;
+void Kernel::configure(const Settings& settings) {
+  options_.settings = settings;
   expire();
 }
 
 void Kernel::accept(UniqueFd socket, ipc::Peer peer) {
-  if (clients_.size() >= limits::connections) {
+  if (clients_.size() >= settings().connections) {
     log("refused a connection of " + ipc::describe(peer) + ": " + std::to_string(clients_.size()) +
         " are served");
     return;
@@ -93,7 +87,8 @@ void Kernel::accept(UniqueFd socket, ipc::Peer peer) {
     log("refused a connection of " + ipc::describe(peer) + ": another user's");
     return;
   }
-  auto connection = std::make_shared<ipc::Connection>(io_, std::move(socket), peer, batch_);
+  auto connection =
+      std::make_shared<ipc::Connection>(io_, std::move(socket), peer, batch_, settings().frame_bytes);
   auto client = std::make_shared<Client>(*this, connection, next_client_++);
   clients_.emplace(client.get(), client);
   connection->start(client);
@@ -101,7 +96,7 @@ void Kernel::accept(UniqueFd socket, ipc::Peer peer) {
 
 bool Kernel::may_act(const access::Principal& who, std::string_view owner) const {
   if (who.may_act_on(owner)) return true;
-  return options_.root_reaches_all && who.name() == "user:0";
+  return settings().root_reaches_all && who.name() == "user:0";
 }
 
 Result<session::Session*> Kernel::reach(const Client& client, const std::string& id) const {
@@ -277,7 +272,7 @@ void Kernel::finish(session::Session& session) {
   }
   release_if_recorded(session);
   schedule_expiry();
-  if (registry_.ended_count() > options_.ended_sessions + options_.ended_sessions / 8 + 8) expire();
+  if (registry_.ended_count() > settings().ended_sessions + settings().ended_sessions / 8 + 8) expire();
   if (stopping_) stop_when_idle();
 }
 
@@ -353,8 +348,8 @@ void Kernel::schedule_expiry() {
 }
 
 void Kernel::expire() {
-  for (session::Session* old :
-       registry_.expired(options_.ended_sessions, system_now() - options_.ended_session_age))
+  for (session::Session* old : registry_.expired(
+           settings().ended_sessions, system_now() - std::chrono::hours(settings().ended_session_hours)))
     forget(*old);
   std::uint64_t total = 0;
   registry_.for_each(0, [&](session::Session& each) {
@@ -364,9 +359,9 @@ void Kernel::expire() {
     }
     return true;
   });
-  if (total <= options_.total_log_bytes) return;
+  if (total <= settings().total_log_bytes) return;
   for (session::Session* old : registry_.ended()) {
-    if (total <= options_.total_log_bytes) break;
+    if (total <= settings().total_log_bytes) break;
     if (old->slot()) continue;
     for (unsigned stream = 0; stream < 2; ++stream) {
       const stream::LogState log = old->log_state(stream);
@@ -390,7 +385,7 @@ void Kernel::add_wait(session::Session& session, Reply<api::ProcessSession> repl
   attention_[session.key()].waits.push_back(wait);
   if (!timeout_ms) return;
   wait->timer = timers_.after(
-      std::chrono::milliseconds(std::min<std::uint64_t>(*timeout_ms, longest_timer_ms)),
+      std::chrono::milliseconds(*timeout_ms),
       [this, key = session.key(), weak = std::weak_ptr(wait), timeout = *timeout_ms] {
         const auto late = weak.lock();
         const auto it = attention_.find(key);
@@ -530,6 +525,8 @@ Result<session::StdinQueue*> Kernel::stdin_of(session::Session& session) {
                  "session \"" + session.id() + "\" was started without a stdin pipe; nothing was written")
         .with("written", std::int64_t{0});
   session::StdinQueue& in = session.make_standard_input();
+  in.set_bounds(settings().stdin_waiting_writes,
+                std::max<std::size_t>(settings().frame_bytes, limits::stdin_waiting_bytes));
   return &in;
 }
 

@@ -25,6 +25,7 @@
 #include "kernel/call.hpp"
 #include "kernel/client.hpp"
 #include "kernel/methods.hpp"
+#include "kernel/settings.hpp"
 #include "kernel/timers.hpp"
 #include "session/registry.hpp"
 #include "stream/batch.hpp"
@@ -42,10 +43,7 @@ struct KernelOptions {
   std::vector<std::string> keeper_command;
   mode_t umask = 022;  ///< Of children whose spawn names none.
   std::function<void(const std::string&)> log = [](const std::string&) {};
-  std::size_t ended_sessions = limits::ended_sessions;
-  std::chrono::seconds ended_session_age = limits::ended_session_age;
-  std::uint64_t total_log_bytes = limits::total_log_bytes;
-  bool root_reaches_all = true;  ///< Root may act on every user's processes.
+  Settings settings;
 };
 
 class Kernel final : public keeper::Listener {
@@ -59,12 +57,13 @@ class Kernel final : public keeper::Listener {
   /// Refuses new spawns, ends or keeps what runs, closes every connection; `done` is called once.
   void stop(OnShutdown what, std::function<void()> done);
   [[nodiscard]] bool stopping() const { return stopping_; }
-  /// Settings that may change while it runs.
-  void configure(std::size_t ended_sessions, std::chrono::hours ended_session_age,
-                 std::uint64_t total_log_bytes, bool root_reaches_all);
+  /// From now on these settings hold. What was made under the former keeps its bounds: a connection its
+  /// frames', a session its grace and its logs' size, a subscription its pace.
+  void configure(const Settings& settings);
 
   // --- for the handlers
   [[nodiscard]] const KernelOptions& options() const { return options_; }
+  [[nodiscard]] const Settings& settings() const { return options_.settings; }
   [[nodiscard]] const std::string& instance_id() const { return instance_id_; }
   [[nodiscard]] SystemTime started_at() const { return started_at_; }
   keeper::Link& link() { return *link_; }
