@@ -22,7 +22,9 @@ namespace {
 constexpr std::size_t batch_arena_bytes = 1u << 20;
 /// A keeper that was held by a pin is told to go on when so much is free: one wake-up moves megabytes.
 constexpr std::uint64_t resume_bytes = 4u << 20;
+/// How often ended sessions and the size of the logs are looked after; the shorter where logs may grow.
 constexpr std::chrono::seconds expiry_interval{60};
+constexpr std::chrono::seconds growth_interval{5};
 /// On top of the grace, when processes are to end with the daemon and something does not answer.
 constexpr std::chrono::seconds stop_patience{5};
 
@@ -164,6 +166,7 @@ void Kernel::launch_decided(const std::string& id) {
 
 void Kernel::began(session::Session& session, const std::shared_ptr<Client>& owner,
                    const std::string& subscription_id) {
+  expire_within(growth_interval);
   if (owner || session.record().deadline_us != 0) {
     Attention& attention = attention_[session.key()];
     attention.owner = owner;
@@ -271,7 +274,7 @@ void Kernel::finish(session::Session& session) {
     }
   }
   release_if_recorded(session);
-  schedule_expiry();
+  expire_within(expiry_interval);
   if (registry_.ended_count() > settings().ended_sessions + settings().ended_sessions / 8 + 8) expire();
   if (stopping_) stop_when_idle();
 }
@@ -337,13 +340,16 @@ void Kernel::sweep_logs() {
   });
 }
 
-void Kernel::schedule_expiry() {
-  if (expiry_scheduled_ || stopping_) return;
-  expiry_scheduled_ = true;
-  timers_.after(expiry_interval, [this] {
-    expiry_scheduled_ = false;
+void Kernel::expire_within(std::chrono::seconds delay) {
+  if (stopping_) return;
+  const SteadyTime at = SteadyClock::now() + delay;
+  if (expiry_ != 0 && expiry_at_ <= at) return;
+  timers_.cancel(expiry_);
+  expiry_at_ = at;
+  expiry_ = timers_.at(at, [this] {
+    expiry_ = 0;
     expire();
-    if (registry_.size() > registry_.live()) schedule_expiry();
+    if (registry_.size() > 0) expire_within(logs_want_attention_ ? growth_interval : expiry_interval);
   });
 }
 
@@ -359,23 +365,42 @@ void Kernel::expire() {
     }
     return true;
   });
-  if (total <= settings().total_log_bytes) return;
+  const std::uint64_t most = settings().total_log_bytes;
+  logs_want_attention_ = total > most / 2 || total > log_bytes_ + most / 64;
+  log_bytes_ = total;
+  if (total <= most) return;
   for (session::Session* old : registry_.ended()) {
-    if (total <= settings().total_log_bytes) break;
+    if (total <= most) return;
     if (old->slot()) continue;
+    std::uint64_t bytes = 0;
     for (unsigned stream = 0; stream < 2; ++stream) {
       const stream::LogState log = old->log_state(stream);
-      total -= log.tail - log.floor;
+      bytes += log.tail - log.floor;
     }
-    drop_logs(*old);
+    if (bytes > 0 && drop_logs(*old)) total -= bytes;
   }
+  if (total > most) stop_growth();
 }
 
-void Kernel::drop_logs(session::Session& session) {
+bool Kernel::drop_logs(session::Session& session) {
   const auto it = attention_.find(session.key());
-  if (it != attention_.end() && !it->second.readers.empty()) return;  // next time
+  if (it != attention_.end() && !it->second.readers.empty()) return false;  // next time
   session.drop_logs();
   remove_logs(session.key());
+  return true;
+}
+
+void Kernel::stop_growth() {
+  std::size_t stopped = 0;
+  registry_.for_each(0, [&](session::Session& each) {
+    if (!each.slot() || each.record().block_when_full) return true;
+    for (stream::StreamSlot& stream : each.slot()->streams)
+      if (stream.no_growth.exchange(1, std::memory_order_relaxed) == 0) ++stopped;
+    return true;
+  });
+  if (stopped > 0)
+    log("all logs together are over totalLogBytes (" + std::to_string(settings().total_log_bytes) +
+        "): " + std::to_string(stopped) + " logs of live sessions grow no further");
 }
 
 void Kernel::add_wait(session::Session& session, Reply<api::ProcessSession> reply,
@@ -437,7 +462,9 @@ void Kernel::update_pins(session::Session& session) {
     if ((shared.flags.load(std::memory_order_seq_cst) & stream::log_held) == 0) continue;
     const std::uint64_t limit = std::min(pin, shared.block_pin.load(std::memory_order_relaxed));
     const std::uint64_t tail = shared.tail.load(std::memory_order_acquire);
-    const std::uint64_t retain = session.record().retain_bytes;
+    // A ring may have stayed smaller than it was to be.
+    const std::uint64_t retain =
+        std::min(session.record().retain_bytes, shared.capacity.load(std::memory_order_acquire));
     const std::uint64_t free =
         limit == stream::no_pin ? UINT64_MAX : limit + retain - std::min(limit + retain, tail);
     if (free >= std::min(resume_bytes, retain / 4)) resume = true;

@@ -151,11 +151,14 @@ class Kernel final : public keeper::Listener {
   void release_if_recorded(session::Session& session);
   void give_last_output(session::Session& session);
   void wake_readers(session::Session& session);
-  void schedule_expiry();
+  /// Looks after ended sessions and the size of the logs within `delay`, and again and again while there are
+  /// sessions.
+  void expire_within(std::chrono::seconds delay);
   void expire();
+  void stop_growth();
   void sweep_logs();
   void remove_logs(std::uint64_t key);
-  void drop_logs(session::Session& session);
+  bool drop_logs(session::Session& session);
   void publish(event::Fact fact, const session::Session* session);
   void stop_when_idle(bool at_once = false);
 
@@ -195,7 +198,10 @@ class Kernel final : public keeper::Listener {
   std::unordered_map<std::uint64_t, Attention> attention_;
   void answer_reads(session::Session& session, bool give_up);
 
-  bool expiry_scheduled_ = false;
+  Timers::Id expiry_ = 0;
+  SteadyTime expiry_at_{};
+  std::uint64_t log_bytes_ = 0;       ///< Of all logs, when they were last looked at.
+  bool logs_want_attention_ = false;  ///< They may soon pass their bound.
   bool stopping_ = false;
   bool stop_keeper_ = false;
   bool keeper_lost_ = false;

@@ -277,6 +277,7 @@ void spawn(Kernel& kernel, Call& call, api::SpawnParams params, Reply<api::Spawn
     stream.pin.store(0, std::memory_order_relaxed);
     stream.block_pin.store(block_pin, std::memory_order_relaxed);
     stream.wake.store(0, std::memory_order_relaxed);
+    stream.no_growth.store(0, std::memory_order_relaxed);
   }
   slot.kairod_wants_hold.store(1, std::memory_order_relaxed);
   plan.order.key = place->key;
