@@ -1,9 +1,11 @@
 #include "config.hpp"
 
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <variant>
 
 #include <nlohmann/json.hpp>
 
@@ -37,75 +39,102 @@ std::string hash_of(const std::string& text) {
   return out;
 }
 
-class Reader {
- public:
-  Reader(std::string file, Config& out) : file_(std::move(file)), out_(out) {}
+/// A value as a message shows it.
+std::string shortened(const Json& value) {
+  const std::string text = value.dump(-1, ' ', true, Json::error_handler_t::replace);
+  return text.size() <= 60 ? text : text.substr(0, 57) + "...";
+}
 
-  Result<void> read(const Json& json) {
-    if (!json.is_object()) return bad("", "must be an object");
-    for (const auto& [name, value] : json.items()) {
-      auto taken = member(name, value);
-      if (!taken) return taken;
-    }
-    return {};
-  }
+/// Where a setting has its value.
+using Place = std::variant<std::optional<std::string> Config::*, kernel::OnShutdown Config::*,
+                           bool kernel::Settings::*, std::uint64_t kernel::Settings::*>;
 
- private:
-  Result<void> member(const std::string& name, const Json& value) {
-    if (name == "socket") return path(name, value, out_.socket);
-    if (name == "stateDir") return path(name, value, out_.state_dir);
-    if (name == "onShutdown") {
-      if (value != "keep" && value != "stop") return bad(name, "must be \"keep\" or \"stop\"");
-      out_.on_shutdown = value == "keep" ? kernel::OnShutdown::keep : kernel::OnShutdown::stop;
-      return {};
-    }
-    if (name == "endedSessions") return number(name, value, out_.ended_sessions);
-    if (name == "totalLogBytes") return number(name, value, out_.total_log_bytes);
-    if (name == "endedSessionHours") {
-      std::uint64_t hours = 0;
-      auto taken = number(name, value, hours);
-      if (!taken) return taken;
-      if (hours > 24 * 365 * 10) return bad(name, "must be at most ten years");
-      out_.ended_session_age = std::chrono::hours(hours);
-      return {};
-    }
-    if (name == "rootReachesAll") {
-      if (!value.is_boolean()) return bad(name, "must be true or false");
-      out_.root_reaches_all = value;
-      return {};
-    }
-    constexpr std::string_view known[] = {"socket",        "stateDir",      "onShutdown",
-                                          "endedSessions", "totalLogBytes", "endedSessionHours",
-                                          "rootReachesAll"};
-    const std::string_view near = reflect::nearest_name(name, known, std::size(known));
-    return bad(name, near.empty() ? "is not a setting"
-                                  : "is not a setting; did you mean \"" + std::string(near) + "\"?");
-  }
-
-  Result<void> path(const std::string& name, const Json& value, std::optional<std::string>& out) {
-    if (!value.is_string() || value.get_ref<const std::string&>().empty() ||
-        value.get_ref<const std::string&>()[0] != '/')
-      return bad(name, "must be an absolute path");
-    out = value.get<std::string>();
-    return {};
-  }
-
-  template <class N>
-  Result<void> number(const std::string& name, const Json& value, N& out) {
-    if (!value.is_number_unsigned()) return bad(name, "must be a whole number, not negative");
-    out = value.get<N>();
-    return {};
-  }
-
-  [[nodiscard]] Error bad(const std::string& member, const std::string& problem) const {
-    return Error(Code::invalid_params,
-                 file_ + ": " + (member.empty() ? "the document" : "\"" + member + "\"") + " " + problem)
-        .with("path", member);
-  }
-
-  std::string file_;
-  Config& out_;
+/// One member of the files. Reading, complaints, suggestions and --check-config follow from it.
+struct Setting {
+  std::string_view name;
+  Place place;
+  std::uint64_t least = 0;  ///< Of numbers.
+  std::uint64_t most = 0;
+  std::string_view unit = {};
 };
+
+/// Every setting, in the order in which --check-config prints them.
+const std::vector<Setting>& all_settings() {
+  static const std::vector<Setting> all = [] {
+    std::vector<Setting> made{{"socket", &Config::socket},
+                              {"stateDir", &Config::state_dir},
+                              {"onShutdown", &Config::on_shutdown},
+                              {"rootReachesAll", &kernel::Settings::root_reaches_all}};
+    for (const kernel::NumberSetting& each : kernel::number_settings)
+      made.push_back({each.name, each.member, each.least, each.most, each.unit});
+    return made;
+  }();
+  return all;
+}
+
+Error bad(const std::string& file, std::string_view member, const std::string& problem) {
+  return Error(Code::invalid_params,
+               file + ": " + (member.empty() ? "the document" : "\"" + std::string(member) + "\"") + " " +
+                   problem)
+      .with("path", std::string(member));
+}
+
+/// What the value of one setting must be, in words; empty when it is that and was taken.
+struct Take {
+  const Setting& setting;
+  const Json& value;
+  Config& out;
+
+  std::string operator()(std::optional<std::string> Config::*place) const {
+    const auto* text = value.get_ptr<const std::string*>();
+    if (!text || text->empty() || (*text)[0] != '/') return "must be an absolute path";
+    out.*place = *text;
+    return {};
+  }
+  std::string operator()(kernel::OnShutdown Config::*place) const {
+    if (value != "keep" && value != "stop") return "must be \"keep\" or \"stop\"";
+    out.*place = value == "keep" ? kernel::OnShutdown::keep : kernel::OnShutdown::stop;
+    return {};
+  }
+  std::string operator()(bool kernel::Settings::*place) const {
+    if (!value.is_boolean()) return "must be true or false";
+    out.settings.*place = value.get<bool>();
+    return {};
+  }
+  std::string operator()(std::uint64_t kernel::Settings::*place) const {
+    if (!value.is_number_unsigned() || value.get<std::uint64_t>() < setting.least ||
+        value.get<std::uint64_t>() > setting.most)
+      return "must be a whole number, " + std::to_string(setting.least) + " to " +
+             std::to_string(setting.most) + " " + std::string(setting.unit);
+    out.settings.*place = value.get<std::uint64_t>();
+    return {};
+  }
+};
+
+Result<void> read_document(const std::string& file, const Json& json, Config& out) {
+  if (!json.is_object()) return bad(file, "", "must be an object");
+  for (const auto& [name, value] : json.items()) {
+    const auto setting = std::find_if(all_settings().begin(), all_settings().end(),
+                                      [&name = name](const Setting& each) { return each.name == name; });
+    if (setting == all_settings().end()) {
+      std::vector<std::string_view> known;
+      for (const Setting& each : all_settings()) known.push_back(each.name);
+      const std::string_view near = reflect::nearest_name(name, known.data(), known.size());
+      return bad(file, name,
+                 near.empty() ? "is not a setting"
+                              : "is not a setting; did you mean \"" + std::string(near) + "\"?");
+    }
+    const std::string problem = std::visit(Take{*setting, value, out}, setting->place);
+    if (!problem.empty()) return bad(file, name, problem + ", not " + shortened(value));
+  }
+  // What goes together is looked at file by file, so that the one to blame can be named.
+  const kernel::Settings& settings = out.settings;
+  if (settings.retain_bytes > settings.retain_bytes_max)
+    return bad(file, json.contains("retainBytes") ? "retainBytes" : "retainBytesMax",
+               "leaves retainBytes (" + std::to_string(settings.retain_bytes) + ") above retainBytesMax (" +
+                   std::to_string(settings.retain_bytes_max) + ")");
+  return {};
+}
 
 Result<void> read_file(const std::string& file, bool required, Config& out) {
   std::ifstream stream(file);
@@ -118,7 +147,7 @@ Result<void> read_file(const std::string& file, bool required, Config& out) {
   const auto shallow = [](int depth, Json::parse_event_t, Json&) { return depth <= 8; };
   const Json json = Json::parse(stream, shallow, false, true);
   if (json.is_discarded()) return Error(Code::invalid_params, file + ": is not JSON");
-  return Reader(file, out).read(json);
+  return read_document(file, json, out);
 }
 
 }  // namespace
@@ -150,6 +179,23 @@ std::string resolve_state_dir(const Config& config, const std::string& socket) {
   const std::string instance = socket == default_socket ? "default" : hash_of(socket);
   if (::geteuid() == 0) return "/var/lib/kairo/" + instance;
   return xdg("XDG_STATE_HOME", "/.local/state") + "/kairo/" + instance;
+}
+
+std::string effective_config(const Config& config) {
+  nlohmann::ordered_json out;
+  for (const Setting& each : all_settings()) {
+    auto& value = out[std::string(each.name)];
+    if (const auto* number = std::get_if<std::uint64_t kernel::Settings::*>(&each.place))
+      value = config.settings.*(*number);
+    else if (const auto* flag = std::get_if<bool kernel::Settings::*>(&each.place))
+      value = config.settings.*(*flag);
+    else if (std::holds_alternative<kernel::OnShutdown Config::*>(each.place))
+      value = config.on_shutdown == kernel::OnShutdown::keep ? "keep" : "stop";
+  }
+  const std::string socket = resolve_socket(config);
+  out["socket"] = socket;
+  out["stateDir"] = resolve_state_dir(config, socket);
+  return out.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 
 }  // namespace kairo::daemon

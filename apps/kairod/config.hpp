@@ -1,14 +1,11 @@
 // Configuration (SPEC 3.4): /etc/kairo/kairod.json, then $XDG_CONFIG_HOME/kairo/kairod.json, then --config,
-// then flags; a later one wins, member by member.
+// then flags; a later one wins, member by member. One table (config.cpp, and kernel/settings.hpp for the
+// numbers) says what there is.
 #pragma once
 
-#include <chrono>
-#include <cstdint>
 #include <optional>
 #include <string>
-#include <vector>
 
-#include "base/limits.hpp"
 #include "base/result.hpp"
 #include "kernel/kernel.hpp"
 
@@ -18,10 +15,7 @@ struct Config {
   std::optional<std::string> socket;
   std::optional<std::string> state_dir;
   kernel::OnShutdown on_shutdown = kernel::OnShutdown::keep;
-  std::size_t ended_sessions = limits::ended_sessions;
-  std::chrono::hours ended_session_age = limits::ended_session_age;
-  std::uint64_t total_log_bytes = limits::total_log_bytes;
-  bool root_reaches_all = true;
+  kernel::Settings settings;
 };
 
 /// Reads the files that exist, in order; `explicit_file` must. E_INVALID_PARAMS names file, member and
@@ -31,5 +25,8 @@ Result<Config> load_config(const std::optional<std::string>& explicit_file);
 /// What files, environment and flags (main.cpp) leave open. Also the instance's state directory (SPEC 3.5).
 std::string resolve_socket(const Config& config);
 std::string resolve_state_dir(const Config& config, const std::string& socket);
+
+/// Every setting with the value that it would have, as JSON.
+std::string effective_config(const Config& config);
 
 }  // namespace kairo::daemon

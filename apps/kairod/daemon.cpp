@@ -141,10 +141,7 @@ Result<void> Daemon::start(std::optional<Background>& background) {
                             std::to_string(files.rlim_cur) + ":" + std::to_string(files.rlim_max)};
   options.umask = mask;
   options.log = log_line;
-  options.ended_sessions = invocation_.config.ended_sessions;
-  options.ended_session_age = invocation_.config.ended_session_age;
-  options.total_log_bytes = invocation_.config.total_log_bytes;
-  options.root_reaches_all = invocation_.config.root_reaches_all;
+  options.settings = invocation_.config.settings;
   auto kernel = kernel::Kernel::create(io_, std::move(options));
   if (!kernel) {
     if (socket_file_) socket_file_->remove();
@@ -186,8 +183,7 @@ void Daemon::wait_signal() {
 void Daemon::reload() {
   auto config = load_config(invocation_.config_file);
   if (!config) return log_line("the configuration was not reloaded: " + config.error().message);
-  kernel_->configure(config->ended_sessions, config->ended_session_age, config->total_log_bytes,
-                     config->root_reaches_all);
+  kernel_->configure(config->settings);
   invocation_.config.on_shutdown = invocation_.on_shutdown.value_or(config->on_shutdown);
   log_line("the configuration was reloaded");
 }

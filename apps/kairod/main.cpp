@@ -26,7 +26,7 @@ int run(int argc, char** argv) {
   app.add_option("--socket", socket, "Path to listen on (KAIRO_IPC_SOCKET, /tmp/kairo-kernel.sock)");
   app.add_option("--state-dir", state_dir, "Directory of logs and locks");
   app.add_option("--config", config_file, "Configuration file, read after those of the system and the user");
-  app.add_flag("--check-config", check, "Check the configuration and exit");
+  app.add_flag("--check-config", check, "Check the configuration, print what it comes to, and exit");
   app.add_flag("--daemonize", invocation.daemonize, "Go to the background once it serves");
   app.add_option("--on-shutdown", on_shutdown, "What SIGTERM does to the processes: keep (default) or stop")
       ->check(CLI::IsMember({"keep", "stop"}));
@@ -41,24 +41,26 @@ int run(int argc, char** argv) {
     return fail("--socket-mode " + socket_mode +
                     " is not supported by this version: the socket serves one user, mode 0600",
                 daemon::exit_usage);
-  if (!config_file.empty()) invocation.config_file = config_file;
-  auto config = daemon::load_config(invocation.config_file);
-  if (!config) return fail(config.error().message, daemon::exit_usage);
-  invocation.config = std::move(*config);
   // Relative paths are the caller's; the daemon's cwd is going to be another.
   const auto absolute = [](const std::string& path) {
     if (path.empty() || path[0] == '/') return path;
     char buffer[4096];
     return std::string(::getcwd(buffer, sizeof buffer) ? buffer : "") + "/" + path;
   };
-  if (const char* named = std::getenv("KAIRO_IPC_SOCKET"); named && *named) invocation.config.socket = named;
+  if (!config_file.empty()) invocation.config_file = absolute(config_file);
+  auto config = daemon::load_config(invocation.config_file);
+  if (!config) return fail(config.error().message, daemon::exit_usage);
+  invocation.config = std::move(*config);
+  if (const char* named = std::getenv("KAIRO_IPC_SOCKET"); named && *named)
+    invocation.config.socket = absolute(named);
   if (!socket.empty()) invocation.config.socket = absolute(socket);
   if (!state_dir.empty()) invocation.config.state_dir = absolute(state_dir);
-  if (!on_shutdown.empty())
-    invocation.config.on_shutdown =
-        on_shutdown == "keep" ? kernel::OnShutdown::keep : kernel::OnShutdown::stop;
+  if (!on_shutdown.empty()) {
+    invocation.on_shutdown = on_shutdown == "keep" ? kernel::OnShutdown::keep : kernel::OnShutdown::stop;
+    invocation.config.on_shutdown = *invocation.on_shutdown;
+  }
   if (check) {
-    std::puts("the configuration is good");
+    std::puts(daemon::effective_config(invocation.config).c_str());
     return 0;
   }
   return daemon::run_daemon(std::move(invocation));

@@ -140,11 +140,12 @@ struct ListParams {
   std::optional<std::uint32_t> limit;
   static constexpr auto fields() {
     using S = ListParams;
-    return std::tuple(field("status", &S::status, "Only sessions of this status"),
-                      field("label", &S::label, "Only sessions with this label: \"key\" or \"key=value\""),
-                      field("owner", &S::owner, "Only sessions of this principal"),
-                      field("after", &S::after, "Continue after this `next` of the page before"),
-                      field("limit", &S::limit, "Sessions in one page, 1 to 500 (500)"));
+    return std::tuple(
+        field("status", &S::status, "Only sessions of this status"),
+        field("label", &S::label, "Only sessions with this label: \"key\" or \"key=value\""),
+        field("owner", &S::owner, "Only sessions of this principal"),
+        field("after", &S::after, "Continue after this `next` of the page before"),
+        field("limit", &S::limit, "Sessions in one page, 1 to the setting listPage (listPage)"));
   }
 };
 struct ListResult {
@@ -161,9 +162,9 @@ struct WaitParams {
   std::string id;
   std::optional<std::uint64_t> timeout_ms;
   static constexpr auto fields() {
-    return std::tuple(
-        field("id", &WaitParams::id, "Session id"),
-        field("timeoutMs", &WaitParams::timeout_ms, "Longest wait, milliseconds; E_TIMEOUT after it"));
+    return std::tuple(field("id", &WaitParams::id, "Session id"),
+                      field("timeoutMs", &WaitParams::timeout_ms,
+                            "Longest wait, milliseconds, at most a year; E_TIMEOUT after it"));
   }
 };
 
@@ -179,10 +180,11 @@ struct KillParams {
   std::optional<Scope> scope;
   static constexpr auto fields() {
     using S = KillParams;
-    return std::tuple(
-        field("id", &S::id, "Session id"), field("signal", &S::signal, "Name or number (SIGTERM)"),
-        field("escalateAfterMs", &S::escalate_after_ms, "SIGKILL follows after so many milliseconds"),
-        field("scope", &S::scope, "Whom it reaches (group)"));
+    return std::tuple(field("id", &S::id, "Session id"),
+                      field("signal", &S::signal, "Name or number (SIGTERM)"),
+                      field("escalateAfterMs", &S::escalate_after_ms,
+                            "SIGKILL follows after so many milliseconds, at most a day"),
+                      field("scope", &S::scope, "Whom it reaches (group)"));
   }
 };
 
@@ -192,9 +194,10 @@ struct CancelParams {
   std::optional<std::uint64_t> grace_ms;
   static constexpr auto fields() {
     using S = CancelParams;
-    return std::tuple(field("id", &S::id, "Session id"),
-                      field("reason", &S::reason, "For the event kairo.process.canceled"),
-                      field("graceMs", &S::grace_ms, "From SIGTERM to SIGKILL, milliseconds (killGraceMs)"));
+    return std::tuple(
+        field("id", &S::id, "Session id"),
+        field("reason", &S::reason, "For the event kairo.process.canceled"),
+        field("graceMs", &S::grace_ms, "From SIGTERM to SIGKILL, milliseconds, at most a day (killGraceMs)"));
   }
 };
 
@@ -321,7 +324,7 @@ struct ReadParams {
         field("id", &S::id, "Session id"), field("stream", &S::stream, "Which stream"),
         field("offset", &S::offset, "Position of the first byte"),
         field("maxBytes", &S::max_bytes, "Most bytes to answer (64 KiB; at most 4 MiB)"),
-        field("waitMs", &S::wait_ms, "Wait so long for a first byte (0)"),
+        field("waitMs", &S::wait_ms, "Wait so long for a first byte, at most an hour (0)"),
         field("encoding", &S::encoding, "As in process.attach"),
         field("timestamps", &S::timestamps, "Answer when the bytes were written, too"),
         field("since", &S::since, "ISO 8601: begin at the first byte written since then, if later"));

@@ -1,5 +1,6 @@
-// Every bound of Kairo in one place, with its unit and its reason. Passing one is a named error. Those
-// that an operator may change are the defaults of the configuration (kairod.json(5), later issue).
+// Every bound of Kairo in one place, with its unit and its reason. Passing one is a named error. Those that
+// an operator may change (kernel/settings.hpp, kairod.json(5)) are defaults here; whoever obeys one asks the
+// settings. The others are layout, or what a frame and a page have to hold, and are fixed.
 #pragma once
 
 #include <chrono>
@@ -9,7 +10,7 @@
 namespace kairo::limits {
 
 // --- wire ------------------------------------------------------------------------------------------
-/// Bytes of one frame's payload (SPEC 2.6).
+/// Bytes of one frame's payload (SPEC 2.6). The daemon's own frames stay below it, whatever its setting.
 inline constexpr std::size_t frame_payload_bytes = 16u << 20;
 /// Nesting of one payload (SPEC 2.6).
 inline constexpr std::size_t nesting_depth = 32;
@@ -33,7 +34,7 @@ inline constexpr std::size_t subscriptions = 65'536;
 inline constexpr std::size_t event_subscriptions = 256;
 
 // --- sessions --------------------------------------------------------------------------------------
-/// Slots of the table shared with the keeper: live sessions at once, six times DESIGN's figure.
+/// Slots of the table shared with the keeper: the most live sessions at once, six times DESIGN's figure.
 inline constexpr std::uint32_t live_sessions = 65'536;
 /// Ended sessions that stay queryable (SPEC 4.7).
 inline constexpr std::size_t ended_sessions = 1000;
@@ -48,6 +49,10 @@ inline constexpr std::size_t label_bytes = 1024;
 inline constexpr std::size_t tag_bytes = 256;
 /// SIGTERM to SIGKILL, and the longest that a descendant with an open pipe delays `exited` (SPEC 4.6).
 inline constexpr std::chrono::milliseconds kill_grace{2000};
+/// The longest grace that a caller may ask for: a day.
+inline constexpr std::chrono::milliseconds longest_grace{86'400'000};
+/// The longest life and the longest wait that a caller may ask for, a year: a time point holds much more.
+inline constexpr std::chrono::milliseconds longest_wait{365ull * 24 * 3600 * 1000};
 /// Sessions in one page of process.list.
 inline constexpr std::size_t list_page = 500;
 /// Bytes of sessions after which a page ends: a page of long command lines must fit a frame.
@@ -81,6 +86,8 @@ inline constexpr std::size_t stdin_waiting_bytes = frame_payload_bytes;
 
 // --- output (SPEC 5) -------------------------------------------------------------------------------
 inline constexpr std::uint64_t retain_bytes = 64ull << 20;
+/// Also how far a log may grow that is to grow no further because of total_log_bytes: less would hardly be
+/// one.
 inline constexpr std::uint64_t retain_bytes_min = 64ull << 10;
 inline constexpr std::uint64_t retain_bytes_max = 16ull << 30;
 /// Chunk of a throttled subscription (SPEC 5.4) and of every other one: the larger costs fewer frames.
@@ -91,6 +98,8 @@ inline constexpr std::size_t chunk_bytes_max = 1u << 20;
 inline constexpr std::uint64_t throttle_bytes_per_second = 256u << 10;
 /// Most bytes that one process.read answers.
 inline constexpr std::size_t read_bytes_max = 4u << 20;
+/// Longest long poll of process.read.
+inline constexpr std::chrono::milliseconds longest_poll{3'600'000};
 /// How long a lossless reader's hold outlives a daemon's death (SPEC 5.4).
 inline constexpr std::chrono::seconds orphaned_hold{30};
 

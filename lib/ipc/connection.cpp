@@ -19,8 +19,9 @@ constexpr std::size_t descriptors_per_message = 8;
 
 }  // namespace
 
-Connection::Connection(boost::asio::io_context& io, UniqueFd socket, Peer peer, stream::Batch& batch)
-    : socket_(io), peer_(peer), batch_(batch) {
+Connection::Connection(boost::asio::io_context& io, UniqueFd socket, Peer peer, stream::Batch& batch,
+                       std::size_t max_frame_bytes)
+    : socket_(io), peer_(peer), batch_(batch), reader_(max_frame_bytes) {
   // The kernel doubles it. More would only put more output in front of the next answer.
   const int wanted = batch_bytes;
   ::setsockopt(socket.get(), SOL_SOCKET, SO_SNDBUF, &wanted, sizeof wanted);

@@ -52,7 +52,8 @@ class Handler {
 
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
-  Connection(boost::asio::io_context& io, UniqueFd socket, Peer peer, stream::Batch& batch);
+  Connection(boost::asio::io_context& io, UniqueFd socket, Peer peer, stream::Batch& batch,
+             std::size_t max_frame_bytes = limits::frame_payload_bytes);
   ~Connection();
 
   /// Begins to read. The handler is kept until on_closed.

@@ -146,7 +146,7 @@ void Pump::release(std::uint64_t key) {
   input.close = input.state = input.wake = input.idle = 0;
   for (stream::StreamSlot& each : slot.streams) {
     each.tail = each.floor = each.capacity = each.pin = each.block_pin = 0;
-    each.flags = each.index_count = each.index_generation = each.wake = 0;
+    each.flags = each.index_count = each.index_generation = each.wake = each.no_growth = 0;
   }
   if (session->changed) std::erase(changed_, session->slot);
   by_slot_[session->slot] = nullptr;

@@ -53,7 +53,8 @@ Result<void> Client::on_frame(const wire::Frame& frame, std::vector<UniqueFd>& d
   }
   Answerer answerer(weak_from_this(), std::move(request->id));
   if (!begin_request()) {
-    answerer.fail(Error(Code::limit_exceeded, "more than " + std::to_string(limits::pending_requests) +
+    answerer.fail(Error(Code::limit_exceeded, "more than " +
+                                                  std::to_string(kernel_.settings().pending_requests) +
                                                   " requests of this connection are unanswered"));
     return {};
   }
@@ -73,7 +74,7 @@ Result<void> Client::on_frame(const wire::Frame& frame, std::vector<UniqueFd>& d
 }
 
 bool Client::begin_request() {
-  return ++unanswered_ <= limits::pending_requests;
+  return ++unanswered_ <= kernel_.settings().pending_requests;
 }
 
 void Client::answered() {

@@ -22,7 +22,9 @@ namespace {
 constexpr std::size_t batch_arena_bytes = 1u << 20;
 /// A keeper that was held by a pin is told to go on when so much is free: one wake-up moves megabytes.
 constexpr std::uint64_t resume_bytes = 4u << 20;
+/// How often ended sessions and the size of the logs are looked after; the shorter where logs may grow.
 constexpr std::chrono::seconds expiry_interval{60};
+constexpr std::chrono::seconds growth_interval{5};
 /// Before another keeper is tried when one could not be started.
 constexpr std::chrono::seconds keeper_retry{5};
 /// Before the list of sessions is tried again when the disk refused it.
@@ -106,17 +108,13 @@ void Kernel::start() {
               {{"version", std::string(KAIRO_VERSION)}, {"instanceId", instance_id_}});
 }
 
-void Kernel::configure(std::size_t ended_sessions, std::chrono::hours ended_session_age,
-                       std::uint64_t total_log_bytes, bool root_reaches_all) {
-  options_.ended_sessions = ended_sessions;
-  options_.ended_session_age = ended_session_age;
-  options_.total_log_bytes = total_log_bytes;
-  options_.root_reaches_all = root_reaches_all;
+void Kernel::configure(const Settings& settings) {
+  options_.settings = settings;
   expire();
 }
 
 void Kernel::accept(UniqueFd socket, ipc::Peer peer) {
-  if (clients_.size() >= limits::connections) {
+  if (clients_.size() >= settings().connections) {
     log("refused a connection of " + ipc::describe(peer) + ": " + std::to_string(clients_.size()) +
         " are served");
     return;
@@ -125,7 +123,8 @@ void Kernel::accept(UniqueFd socket, ipc::Peer peer) {
     log("refused a connection of " + ipc::describe(peer) + ": another user's");
     return;
   }
-  auto connection = std::make_shared<ipc::Connection>(io_, std::move(socket), peer, batch_);
+  auto connection =
+      std::make_shared<ipc::Connection>(io_, std::move(socket), peer, batch_, settings().frame_bytes);
   auto client = std::make_shared<Client>(*this, connection, next_client_++);
   clients_.emplace(client.get(), client);
   connection->start(client);
@@ -133,7 +132,7 @@ void Kernel::accept(UniqueFd socket, ipc::Peer peer) {
 
 bool Kernel::may_act(const access::Principal& who, std::string_view owner) const {
   if (who.may_act_on(owner)) return true;
-  return options_.root_reaches_all && who.name() == "user:0";
+  return settings().root_reaches_all && who.name() == "user:0";
 }
 
 Result<session::Session*> Kernel::reach(const Client& client, const std::string& id) const {
@@ -234,7 +233,7 @@ void Kernel::restore_ended() {
   }
   old_table_.reset();
   end_leftovers(std::move(left));
-  if (registry_.size() > registry_.live()) schedule_expiry();
+  if (registry_.size() > 0) expire_within(expiry_interval);
 }
 
 void Kernel::put_on_record(const session::Session& session) {
@@ -325,6 +324,7 @@ void Kernel::launch_decided(const std::string& id) {
 
 void Kernel::began(session::Session& session, const std::shared_ptr<Client>& owner,
                    const std::string& subscription_id) {
+  expire_within(growth_interval);
   if (owner || session.record().deadline_us != 0) {
     Attention& attention = attention_[session.key()];
     attention.owner = owner;
@@ -483,8 +483,8 @@ void Kernel::finish(session::Session& session) {
     release_if_recorded(session);
   else
     settle(session);
-  schedule_expiry();
-  if (registry_.ended_count() > options_.ended_sessions + options_.ended_sessions / 8 + 8) expire();
+  expire_within(expiry_interval);
+  if (registry_.ended_count() > settings().ended_sessions + settings().ended_sessions / 8 + 8) expire();
   if (stopping_) stop_when_idle();
 }
 
@@ -567,19 +567,22 @@ void Kernel::sweep_logs() {
   });
 }
 
-void Kernel::schedule_expiry() {
-  if (expiry_scheduled_ || stopping_) return;
-  expiry_scheduled_ = true;
-  timers_.after(expiry_interval, [this] {
-    expiry_scheduled_ = false;
+void Kernel::expire_within(std::chrono::seconds delay) {
+  if (stopping_) return;
+  const SteadyTime at = SteadyClock::now() + delay;
+  if (expiry_ != 0 && expiry_at_ <= at) return;
+  timers_.cancel(expiry_);
+  expiry_at_ = at;
+  expiry_ = timers_.at(at, [this] {
+    expiry_ = 0;
     expire();
-    if (registry_.size() > registry_.live()) schedule_expiry();
+    if (registry_.size() > 0) expire_within(logs_want_attention_ ? growth_interval : expiry_interval);
   });
 }
 
 void Kernel::expire() {
-  for (session::Session* old :
-       registry_.expired(options_.ended_sessions, system_now() - options_.ended_session_age))
+  for (session::Session* old : registry_.expired(
+           settings().ended_sessions, system_now() - std::chrono::hours(settings().ended_session_hours)))
     forget(*old);
   std::uint64_t total = 0;
   registry_.for_each(0, [&](session::Session& each) {
@@ -589,24 +592,43 @@ void Kernel::expire() {
     }
     return true;
   });
-  if (total <= options_.total_log_bytes) return;
+  const std::uint64_t most = settings().total_log_bytes;
+  logs_want_attention_ = total > most / 2 || total > log_bytes_ + most / 64;
+  log_bytes_ = total;
+  if (total <= most) return;
   for (session::Session* old : registry_.ended()) {
-    if (total <= options_.total_log_bytes) break;
+    if (total <= most) return;
     if (old->slot()) continue;
+    std::uint64_t bytes = 0;
     for (unsigned stream = 0; stream < 2; ++stream) {
       const stream::LogState log = old->log_state(stream);
-      total -= log.tail - log.floor;
+      bytes += log.tail - log.floor;
     }
-    drop_logs(*old);
+    if (bytes > 0 && drop_logs(*old)) total -= bytes;
   }
+  if (total > most) stop_growth();
 }
 
-void Kernel::drop_logs(session::Session& session) {
+bool Kernel::drop_logs(session::Session& session) {
   const auto it = attention_.find(session.key());
-  if (it != attention_.end() && !it->second.readers.empty()) return;  // next time
+  if (it != attention_.end() && !it->second.readers.empty()) return false;  // next time
   session.drop_logs();
   put_on_record(session);
   remove_logs(session.key());
+  return true;
+}
+
+void Kernel::stop_growth() {
+  std::size_t stopped = 0;
+  registry_.for_each(0, [&](session::Session& each) {
+    if (!each.slot() || each.record().block_when_full) return true;
+    for (stream::StreamSlot& stream : each.slot()->streams)
+      if (stream.no_growth.exchange(1, std::memory_order_relaxed) == 0) ++stopped;
+    return true;
+  });
+  if (stopped > 0)
+    log("all logs together are over totalLogBytes (" + std::to_string(settings().total_log_bytes) +
+        "): " + std::to_string(stopped) + " logs of live sessions grow no further");
 }
 
 void Kernel::add_wait(session::Session& session, Reply<api::ProcessSession> reply,
@@ -616,7 +638,7 @@ void Kernel::add_wait(session::Session& session, Reply<api::ProcessSession> repl
   attention_[session.key()].waits.push_back(wait);
   if (!timeout_ms) return;
   wait->timer = timers_.after(
-      std::chrono::milliseconds(std::min<std::uint64_t>(*timeout_ms, longest_timer_ms)),
+      std::chrono::milliseconds(*timeout_ms),
       [this, key = session.key(), weak = std::weak_ptr(wait), timeout = *timeout_ms] {
         const auto late = weak.lock();
         const auto it = attention_.find(key);
@@ -668,7 +690,9 @@ void Kernel::update_pins(session::Session& session) {
     if ((shared.flags.load(std::memory_order_seq_cst) & stream::log_held) == 0) continue;
     const std::uint64_t limit = std::min(pin, shared.block_pin.load(std::memory_order_relaxed));
     const std::uint64_t tail = shared.tail.load(std::memory_order_acquire);
-    const std::uint64_t retain = session.record().retain_bytes;
+    // A ring may have stayed smaller than it was to be.
+    const std::uint64_t retain =
+        std::min(session.record().retain_bytes, shared.capacity.load(std::memory_order_acquire));
     const std::uint64_t free =
         limit == stream::no_pin ? UINT64_MAX : limit + retain - std::min(limit + retain, tail);
     if (free >= std::min(resume_bytes, retain / 4)) resume = true;
@@ -758,6 +782,8 @@ Result<session::StdinQueue*> Kernel::stdin_of(session::Session& session) {
                  "session \"" + session.id() + "\" was started without a stdin pipe; nothing was written")
         .with("written", std::int64_t{0});
   session::StdinQueue& in = session.make_standard_input();
+  in.set_bounds(settings().stdin_waiting_writes,
+                std::max<std::size_t>(settings().frame_bytes, limits::stdin_waiting_bytes));
   return &in;
 }
 

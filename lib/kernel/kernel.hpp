@@ -28,6 +28,7 @@
 #include "kernel/call.hpp"
 #include "kernel/client.hpp"
 #include "kernel/methods.hpp"
+#include "kernel/settings.hpp"
 #include "kernel/timers.hpp"
 #include "session/book.hpp"
 #include "session/registry.hpp"
@@ -46,10 +47,7 @@ struct KernelOptions {
   std::vector<std::string> keeper_command;
   mode_t umask = 022;  ///< Of children whose spawn names none.
   std::function<void(const std::string&)> log = [](const std::string&) {};
-  std::size_t ended_sessions = limits::ended_sessions;
-  std::chrono::seconds ended_session_age = limits::ended_session_age;
-  std::uint64_t total_log_bytes = limits::total_log_bytes;
-  bool root_reaches_all = true;  ///< Root may act on every user's processes.
+  Settings settings;
 };
 
 class Kernel final : public keeper::Listener {
@@ -63,12 +61,13 @@ class Kernel final : public keeper::Listener {
   /// Refuses new spawns, ends or keeps what runs, closes every connection; `done` is called once.
   void stop(OnShutdown what, std::function<void()> done);
   [[nodiscard]] bool stopping() const { return stopping_; }
-  /// Settings that may change while it runs.
-  void configure(std::size_t ended_sessions, std::chrono::hours ended_session_age,
-                 std::uint64_t total_log_bytes, bool root_reaches_all);
+  /// From now on these settings hold. What was made under the former keeps its bounds: a connection its
+  /// frames', a session its grace and its logs' size, a subscription its pace.
+  void configure(const Settings& settings);
 
   // --- for the handlers
   [[nodiscard]] const KernelOptions& options() const { return options_; }
+  [[nodiscard]] const Settings& settings() const { return options_.settings; }
   [[nodiscard]] const std::string& instance_id() const { return instance_id_; }
   [[nodiscard]] SystemTime started_at() const { return started_at_; }
   keeper::Link& link() { return *link_; }
@@ -173,11 +172,14 @@ class Kernel final : public keeper::Listener {
   void settle(session::Session& session);
   void give_last_output(session::Session& session);
   void wake_readers(session::Session& session);
-  void schedule_expiry();
+  /// Looks after ended sessions and the size of the logs within `delay`, and again and again while there are
+  /// sessions.
+  void expire_within(std::chrono::seconds delay);
   void expire();
+  void stop_growth();
   void sweep_logs();
   void remove_logs(std::uint64_t key);
-  void drop_logs(session::Session& session);
+  bool drop_logs(session::Session& session);
   void publish(event::Fact fact, const session::Session* session);
   void stop_when_idle(bool at_once = false);
 
@@ -226,7 +228,10 @@ class Kernel final : public keeper::Listener {
   /// Sessions whose `exited` an earlier daemon has told.
   std::unordered_set<std::uint64_t> exit_told_;
 
-  bool expiry_scheduled_ = false;
+  Timers::Id expiry_ = 0;
+  SteadyTime expiry_at_{};
+  std::uint64_t log_bytes_ = 0;       ///< Of all logs, when they were last looked at.
+  bool logs_want_attention_ = false;  ///< They may soon pass their bound.
   bool stopping_ = false;
   bool stop_keeper_ = false;
   bool keeper_lost_ = false;  ///< Until another one serves.

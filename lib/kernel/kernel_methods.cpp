@@ -24,26 +24,19 @@ void info(Kernel& kernel, Call&, api::NoParams, Reply<api::InfoResult> reply) {
   out.state_dir = kernel.options().state_dir;
   out.sessions = kernel.sessions().size();
   out.running = kernel.sessions().live();
-  out.limits = {
-      {"framePayloadBytes", limits::frame_payload_bytes},
+  // The settings under their names in kairod.json(5), and what is fixed.
+  for (const NumberSetting& each : number_settings)
+    out.limits.emplace(each.name, kernel.settings().*each.member);
+  out.limits.insert({
       {"nestingDepth", limits::nesting_depth},
       {"payloadValues", limits::payload_values},
-      {"connections", limits::connections},
-      {"pendingRequests", limits::pending_requests},
-      {"outputSubscriptions", limits::subscriptions},
       {"eventSubscriptions", limits::event_subscriptions},
-      {"liveSessions", limits::live_sessions},
-      {"endedSessions", kernel.options().ended_sessions},
-      {"totalLogBytes", kernel.options().total_log_bytes},
+      {"eventDataBytes", limits::event_data_bytes},
+      {"argvEnvBytes", limits::argv_env_bytes},
       {"stdinBytes", limits::stdin_bytes},
-      {"stdinWaitingWrites", limits::stdin_waiting_writes},
-      {"retainBytes", limits::retain_bytes},
-      {"retainBytesMax", limits::retain_bytes_max},
       {"chunkBytesMax", limits::chunk_bytes_max},
       {"readBytesMax", limits::read_bytes_max},
-      {"throttleBytesPerSecond", limits::throttle_bytes_per_second},
-      {"killGraceMs", static_cast<std::uint64_t>(limits::kill_grace.count())},
-  };
+  });
   out.features = {{"pty", false},      {"limits", false}, {"permissions", false}, {"eventStore", false},
                   {"topology", false}, {"audit", false},  {"descriptors", true}};
   reply(out);

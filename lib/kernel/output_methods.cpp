@@ -11,7 +11,7 @@ Error bad(const std::string& path, const std::string& problem) {
   return Error(Code::invalid_params, path + " " + problem).with("path", path);
 }
 
-Result<OutputSubscription::Options> plan_attach(const session::Session& session,
+Result<OutputSubscription::Options> plan_attach(const Settings& settings, const session::Session& session,
                                                 const api::AttachParams& params) {
   OutputSubscription::Options options;
   if (params.streams) {
@@ -39,7 +39,8 @@ Result<OutputSubscription::Options> plan_attach(const session::Session& session,
   options.flow = params.flow.value_or(api::Flow::follow);
   const bool throttle = options.flow == api::Flow::throttle;
   options.max_chunk_bytes = params.max_chunk_bytes.value_or(
-      static_cast<std::uint32_t>(throttle ? limits::throttle_chunk_bytes : limits::chunk_bytes));
+      static_cast<std::uint32_t>(throttle ? settings.throttle_chunk_bytes : limits::chunk_bytes));
+  options.max_bytes_per_second = settings.throttle_bytes_per_second;
   if (options.max_chunk_bytes < limits::chunk_bytes_min || options.max_chunk_bytes > limits::chunk_bytes_max)
     return bad("params.maxChunkBytes", "must be " + std::to_string(limits::chunk_bytes_min) + " to " +
                                            std::to_string(limits::chunk_bytes_max));
@@ -57,10 +58,11 @@ Result<OutputSubscription::Options> plan_attach(const session::Session& session,
 void attach(Kernel& kernel, Call& call, api::AttachParams params, Reply<api::SubscriptionResult> reply) {
   auto session = kernel.reach(*call.client, params.id);
   if (!session) return reply(session.error());
-  auto options = plan_attach(**session, params);
+  auto options = plan_attach(kernel.settings(), **session, params);
   if (!options) return reply(options.error());
-  if (call.client->output_subscriptions() >= limits::subscriptions)
-    return reply(Error(Code::limit_exceeded, "this connection has " + std::to_string(limits::subscriptions) +
+  if (call.client->output_subscriptions() >= kernel.settings().subscriptions)
+    return reply(Error(Code::limit_exceeded, "this connection has " +
+                                                 std::to_string(call.client->output_subscriptions()) +
                                                  " subscriptions already"));
   const OutputSubscription& subscription = call.client->subscribe(**session, *options);
   kernel.own_again(**session, call.client, subscription.id());
@@ -181,6 +183,9 @@ void read(Kernel& kernel, Call& call, api::ReadParams params, Reply<api::ReadRes
   request.timestamps = params.timestamps.value_or(false);
   if (request.max_bytes == 0 || request.max_bytes > limits::read_bytes_max)
     return reply(bad("params.maxBytes", "must be 1 to " + std::to_string(limits::read_bytes_max)));
+  const std::uint64_t wait_ms = params.wait_ms.value_or(0);
+  if (wait_ms > static_cast<std::uint64_t>(limits::longest_poll.count()))
+    return reply(bad("params.waitMs", "must be at most " + std::to_string(limits::longest_poll.count())));
   if (params.since) {
     SystemTime since;
     if (!from_iso8601(*params.since, since))
@@ -211,7 +216,6 @@ void read(Kernel& kernel, Call& call, api::ReadParams params, Reply<api::ReadRes
     reply(*result);
     return true;
   };
-  const std::uint64_t wait_ms = std::min<std::uint64_t>(params.wait_ms.value_or(0), 3'600'000);
   if (try_answer(wait_ms == 0)) return;
   kernel.add_pending_read(session, request.stream, try_answer, std::chrono::milliseconds(wait_ms));
 }

@@ -1,5 +1,5 @@
 // process.* but spawn and output.
-#include <algorithm>
+#include <optional>
 #include <signal.h>
 
 #include "base/ids.hpp"
@@ -9,6 +9,17 @@
 
 namespace kairo::kernel {
 namespace {
+
+Error bad(const std::string& path, const std::string& problem) {
+  return Error(Code::invalid_params, path + " " + problem).with("path", path);
+}
+
+/// Nothing, or why `value` milliseconds are too many.
+std::optional<Error> longer_than(std::chrono::milliseconds most, std::optional<std::uint64_t> value,
+                                 const char* path) {
+  if (!value || *value <= static_cast<std::uint64_t>(most.count())) return std::nullopt;
+  return bad(path, "must be at most " + std::to_string(most.count()));
+}
 
 Error ended(const session::Session& session, const char* consequence) {
   return Error(Code::not_running, "session \"" + session.id() + "\" has ended; " + consequence)
@@ -62,13 +73,12 @@ void list(Kernel& kernel, Call& call, api::ListParams params, Reply<api::ListRes
       }
       return value;
     }();
-    if (!number)
-      return reply(Error(Code::invalid_params, "params.after must be the `next` of an earlier answer")
-                       .with("path", std::string("params.after")));
+    if (!number) return reply(bad("params.after", "must be the `next` of an earlier answer"));
     after = *number;
   }
-  const std::size_t limit =
-      std::clamp<std::size_t>(params.limit.value_or(limits::list_page), 1, limits::list_page);
+  const std::size_t most = kernel.settings().list_page;
+  const std::size_t limit = params.limit.value_or(most);
+  if (limit == 0 || limit > most) return reply(bad("params.limit", "must be 1 to " + std::to_string(most)));
   std::optional<std::pair<std::string, std::optional<std::string>>> label;
   if (params.label) {
     const std::size_t equals = params.label->find('=');
@@ -102,6 +112,8 @@ void list(Kernel& kernel, Call& call, api::ListParams params, Reply<api::ListRes
 }
 
 void wait(Kernel& kernel, Call& call, api::WaitParams params, Reply<api::ProcessSession> reply) {
+  if (const auto error = longer_than(limits::longest_wait, params.timeout_ms, "params.timeoutMs"))
+    return reply(*error);
   auto session = kernel.reach(*call.client, params.id);
   if (!session) return reply(session.error());
   kernel.add_wait(**session, std::move(reply), params.timeout_ms);
@@ -121,6 +133,9 @@ void kill(Kernel& kernel, Call& call, api::KillParams params, Reply<api::Process
                        .with("path", std::string("params.signal")));
     number = *found;
   }
+  if (const auto error =
+          longer_than(limits::longest_grace, params.escalate_after_ms, "params.escalateAfterMs"))
+    return reply(*error);
   auto reached = kernel.reach(*call.client, params.id);
   if (!reached) return reply(reached.error());
   session::Session& session = **reached;
@@ -140,8 +155,7 @@ void kill(Kernel& kernel, Call& call, api::KillParams params, Reply<api::Process
         causation = std::string(call.causation_id)](session::Session& hit) {
          kernel.emit(hit, "kairo.process.signaled", {{"signal", signal_name(number)}, {"by", by}},
                      correlation, causation);
-         if (escalate && hit.running())
-           kernel.kill_after(hit, std::chrono::milliseconds(std::min<std::uint64_t>(*escalate, 86'400'000)));
+         if (escalate && hit.running()) kernel.kill_after(hit, std::chrono::milliseconds(*escalate));
        });
 }
 
@@ -173,11 +187,12 @@ void resume(Kernel& kernel, Call& call, api::IdParams params, Reply<api::Process
 }
 
 void cancel(Kernel& kernel, Call& call, api::CancelParams params, Reply<api::ProcessSession> reply) {
+  if (const auto error = longer_than(limits::longest_grace, params.grace_ms, "params.graceMs"))
+    return reply(*error);
   auto reached = kernel.reach(*call.client, params.id);
   if (!reached) return reply(reached.error());
   session::Session& session = **reached;
-  const std::uint64_t grace =
-      std::min<std::uint64_t>(params.grace_ms.value_or(session.record().kill_grace_ms), 86'400'000);
+  const std::uint64_t grace = params.grace_ms.value_or(session.record().kill_grace_ms);
   if (!kernel.cancel(session, call.client->principal().name(), params.reason,
                      std::chrono::milliseconds(grace), call.correlation_id, call.causation_id))
     return reply(ended(session, "there is nothing to cancel"));

@@ -143,11 +143,12 @@ Result<Plan> plan_spawn(const Kernel& kernel, const Call& call, const api::Spawn
   if (options.umask && *options.umask > 0777)
     return bad("params.options.umask", "must be at most 511 (octal 777)");
 
-  std::uint64_t retain = limits::retain_bytes;
+  const Settings& settings = kernel.settings();
+  std::uint64_t retain = settings.retain_bytes;
   if (options.output && options.output->retain_bytes) retain = *options.output->retain_bytes;
-  if (retain < limits::retain_bytes_min || retain > limits::retain_bytes_max)
+  if (retain < limits::retain_bytes_min || retain > settings.retain_bytes_max)
     return bad("params.options.output.retainBytes", "must be " + std::to_string(limits::retain_bytes_min) +
-                                                        " to " + std::to_string(limits::retain_bytes_max));
+                                                        " to " + std::to_string(settings.retain_bytes_max));
   if (options.labels) {
     if (options.labels->size() > limits::labels)
       return bad("params.options.labels", "must be at most " + std::to_string(limits::labels));
@@ -189,8 +190,10 @@ Result<Plan> plan_spawn(const Kernel& kernel, const Call& call, const api::Spawn
   if (options.labels) record.labels = *options.labels;
   record.correlation_id = call.correlation_id;
   record.causation_id = call.causation_id;
-  if (options.kill_grace_ms)
-    record.kill_grace_ms = std::min<std::uint64_t>(*options.kill_grace_ms, 86'400'000);
+  record.kill_grace_ms = options.kill_grace_ms.value_or(settings.kill_grace_ms);
+  if (record.kill_grace_ms > static_cast<std::uint64_t>(limits::longest_grace.count()))
+    return bad("params.options.killGraceMs",
+               "must be at most " + std::to_string(limits::longest_grace.count()));
   record.retain_bytes = retain;
   record.stdin_pipe = order.standard_input == keeper::Stdio::pipe;
   record.stdout_pipe = order.standard_output == keeper::Stdio::pipe;
@@ -198,10 +201,11 @@ Result<Plan> plan_spawn(const Kernel& kernel, const Call& call, const api::Spawn
   record.block_when_full = options.output && options.output->when_full == api::WhenFull::block;
   record.kill_on_owner_exit = options.on_owner_exit == api::OwnerExit::kill;
   if (options.timeout_ms) {
-    if (*options.timeout_ms == 0) return bad("params.options.timeoutMs", "must be at least 1");
-    const std::uint64_t most = 365ull * 24 * 3600 * 1000;
-    record.deadline_us = static_cast<std::uint64_t>(system_now().time_since_epoch().count()) +
-                         std::min(*options.timeout_ms, most) * 1000;
+    if (*options.timeout_ms == 0 ||
+        *options.timeout_ms > static_cast<std::uint64_t>(limits::longest_wait.count()))
+      return bad("params.options.timeoutMs", "must be 1 to " + std::to_string(limits::longest_wait.count()));
+    record.deadline_us =
+        static_cast<std::uint64_t>(system_now().time_since_epoch().count()) + *options.timeout_ms * 1000;
   }
 
   order.argv = params.command;
@@ -257,6 +261,11 @@ void spawn(Kernel& kernel, Call& call, api::SpawnParams params, Reply<api::Spawn
       return reply(already_exists(kernel, *call.client, *existing, plan.replace));
   }
 
+  const std::size_t live = kernel.sessions().live() + kernel.starting.size();
+  if (live >= kernel.settings().live_sessions)
+    return reply(Error(Code::limit_exceeded, "cannot start another process: " + std::to_string(live) +
+                                                 " sessions are live (liveSessions); nothing was started"));
+
   keeper::Table& table = kernel.link().table();
   auto place = kernel.sessions().reserve(
       [&](std::uint32_t slot) { return table.slot(slot).key.load(std::memory_order_acquire) == 0; });
@@ -269,6 +278,7 @@ void spawn(Kernel& kernel, Call& call, api::SpawnParams params, Reply<api::Spawn
     stream.pin.store(0, std::memory_order_relaxed);
     stream.block_pin.store(block_pin, std::memory_order_relaxed);
     stream.wake.store(0, std::memory_order_relaxed);
+    stream.no_growth.store(0, std::memory_order_relaxed);
   }
   slot.kairod_wants_hold.store(1, std::memory_order_relaxed);
   plan.order.key = place->key;
@@ -298,10 +308,12 @@ void spawn(Kernel& kernel, Call& call, api::SpawnParams params, Reply<api::Spawn
         api::SpawnResult result;
         static_cast<api::ProcessSession&>(result) = session.view();
         result.process_id = session.id();
-        if (owner && subscribe && owner->output_subscriptions() < limits::subscriptions) {
+        const Settings& settings = kernel.settings();
+        if (owner && subscribe && owner->output_subscriptions() < settings.subscriptions) {
           OutputSubscription::Options options;
           options.flow = api::Flow::throttle;
-          options.max_chunk_bytes = limits::throttle_chunk_bytes;
+          options.max_chunk_bytes = settings.throttle_chunk_bytes;
+          options.max_bytes_per_second = settings.throttle_bytes_per_second;
           options.owner = true;
           result.subscription_id = owner->subscribe(session, options).id();
         }

@@ -24,7 +24,7 @@ class OutputSubscription {
     api::Encoding encoding = api::Encoding::utf8;
     api::Flow flow = api::Flow::follow;
     std::size_t max_chunk_bytes = limits::chunk_bytes;
-    std::uint64_t max_bytes_per_second = limits::throttle_bytes_per_second;
+    std::uint64_t max_bytes_per_second = limits::throttle_bytes_per_second;  ///< Under throttle.
     std::optional<std::uint64_t> window;
     bool owner = false;  ///< The spawning connection's own, implicit one.
   };

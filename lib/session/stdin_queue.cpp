@@ -33,8 +33,7 @@ Result<void> StdinQueue::adopt_ring(UniqueFd ring) {
 }
 
 void StdinQueue::write(std::string data, std::optional<std::uint64_t> offset, Done done) {
-  if (waiting_.size() >= limits::stdin_waiting_writes ||
-      waiting_bytes_ + data.size() > limits::stdin_waiting_bytes) {
+  if (waiting_.size() >= most_writes_ || waiting_bytes_ + data.size() > most_bytes_) {
     done(Error(Code::limit_exceeded,
                "cannot write to stdin: " + std::to_string(waiting_.size()) +
                    " writes wait for the process to read; none of this one was accepted"));

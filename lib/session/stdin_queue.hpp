@@ -34,6 +34,12 @@ class StdinQueue {
   Result<void> adopt_ring(UniqueFd ring);
   [[nodiscard]] bool has_ring() const { return ring_ != nullptr; }
 
+  /// How many writes, and bytes in them, may wait for room from now on.
+  void set_bounds(std::size_t writes, std::size_t bytes) {
+    most_writes_ = writes;
+    most_bytes_ = bytes;
+  }
+
   /// Accepts what fits and keeps the rest waiting; `done` is called once all is accepted, or with the error
   /// that ended it: E_STDIN_CLOSED (details.written: bytes accepted), E_INVALID_PARAMS for a gap,
   /// E_LIMIT_EXCEEDED.
@@ -71,6 +77,8 @@ class StdinQueue {
   char* ring_ = nullptr;
   std::deque<Waiting> waiting_;
   std::size_t waiting_bytes_ = 0;
+  std::size_t most_writes_ = limits::stdin_waiting_writes;
+  std::size_t most_bytes_ = limits::stdin_waiting_bytes;
   bool closing_ = false;
   bool ended_ = false;
   bool doorbell_ = false;

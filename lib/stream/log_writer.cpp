@@ -14,6 +14,8 @@
 #include <unistd.h>
 #include <vector>
 
+#include "base/limits.hpp"
+
 namespace kairo::stream {
 namespace {
 
@@ -179,12 +181,13 @@ LogWriter::Progress LogWriter::pump(int pipe, std::uint64_t now_us, std::size_t 
         return finish(State::ended);
       }
     }
+    const std::uint64_t tail = slot_->tail.load(std::memory_order_relaxed);
+    const std::uint64_t growth = growth_left(tail);
     std::uint64_t room = 0;
     if (!may_go_on(room)) return finish(State::held);
 
-    const std::uint64_t tail = slot_->tail.load(std::memory_order_relaxed);
     const std::uint64_t capacity = slot_->capacity.load(std::memory_order_relaxed);
-    std::uint64_t want = std::min<std::uint64_t>({splice_bytes, budget - progress.bytes, room});
+    std::uint64_t want = std::min<std::uint64_t>({splice_bytes, budget - progress.bytes, room, growth});
     // A ring that stayed small keeps three quarters through every splice.
     if (capacity < 4 * splice_bytes) want = std::min(want, std::max<std::uint64_t>(capacity / 4, 1));
     const std::uint64_t place = tail % capacity;
@@ -279,6 +282,19 @@ bool LogWriter::shrink_ring() {
                         std::memory_order_release);  // tail % capacity is 0: every offset keeps its place
   slot_->flags.fetch_or(log_degraded, std::memory_order_release);
   return true;
+}
+
+/// Bytes that the ring may still take at its end before it has to go round: any number but under no_growth.
+/// At 0 it is made to go round from here on.
+std::uint64_t LogWriter::growth_left(std::uint64_t tail) {
+  if (slot_->no_growth.load(std::memory_order_relaxed) == 0 ||
+      tail >= slot_->capacity.load(std::memory_order_relaxed))
+    return UINT64_MAX;
+  if (tail < limits::retain_bytes_min) return limits::retain_bytes_min - tail;
+  // As in shrink_ring every offset keeps its place. The pins are looked at after it: a reader that sets one
+  // sees this capacity, or its pin is seen.
+  slot_->capacity.store(tail, std::memory_order_seq_cst);
+  return UINT64_MAX;
 }
 
 LogWriter::Progress LogWriter::throw_away(int pipe, std::size_t budget) {

@@ -5,6 +5,9 @@
 // log_held, looks at the pins once more and gives `held`. Who moves a pin stores it and then looks at
 // log_held (both seq_cst, here too), so one of the two sees the other and no wake-up is lost.
 //
+// A log whose no_growth kairod has set stays, in its first lap, at the size that it has and goes round there,
+// but not below 64 KiB (limits::retain_bytes_min); it is not degraded by that. Pins hold as ever.
+//
 // A disk that refuses (ENOSPC, EDQUOT, EIO and their like): in its first lap a ring of at least a page stays
 // at the size that it has and goes round there. Otherwise there is nothing to go round in: a pinned log gives
 // `stalled` and leaves its bytes in the pipe; any other throws them away, floor and tail going on together.
@@ -72,6 +75,7 @@ class LogWriter {
   void thin_index();
   [[nodiscard]] bool pinned() const;
   bool shrink_ring();
+  std::uint64_t growth_left(std::uint64_t tail);
   Progress throw_away(int pipe, std::size_t budget);
 };
 

@@ -9,12 +9,12 @@
 //   69632  ring: byte `offset` of the stream lies at 69632 + offset % capacity
 //
 // Who writes what. The keeper alone writes the file and `tail`, `floor`, `capacity`, `flags`, `index_*`.
-// kairod alone writes `pin`, `block_pin` and sets `wake`. Order for the keeper: floor is raised before the
-// bytes below it are overwritten, tail after the bytes up to it are written (release). A reader therefore
-// loads tail (acquire), then capacity, copies, and then loads floor: whatever it copied from below floor may
-// be torn and is thrown away. log_eof is set when tail is final: a reader loads flags before tail. Floor may
-// be ahead of the tail that a reader has seen. A pin is stored seq_cst and log_held looked
-// at after it (see log_writer.hpp).
+// kairod alone writes `pin`, `block_pin`, `no_growth` and sets `wake`. Order for the keeper: floor is raised
+// before the bytes below it are overwritten, tail after the bytes up to it are written (release). A reader
+// therefore loads tail (acquire), then capacity, copies, and then loads floor: whatever it copied from below
+// floor may be torn and is thrown away. log_eof is set when tail is final: a reader loads flags before tail.
+// Floor may be ahead of the tail that a reader has seen. A pin is stored seq_cst and log_held looked at after
+// it (see log_writer.hpp).
 //
 // The time index has no entry for the first byte: the header's created_us is its time, so that a short stream
 // takes no block for an index.
@@ -52,17 +52,19 @@ enum LogFlag : std::uint32_t {
 /// Shared state of one stream. All offsets are bytes since the process started.
 struct alignas(64) StreamSlot {
   // The keeper's.
-  std::atomic<std::uint64_t> tail;         ///< Bytes recorded.
-  std::atomic<std::uint64_t> floor;        ///< Oldest byte that the ring still holds.
-  std::atomic<std::uint64_t> capacity;     ///< Bytes of the ring; shrinks once at most, see log_degraded.
-  std::atomic<std::uint32_t> flags;        ///< LogFlag bits.
-  std::atomic<std::uint32_t> index_count;  ///< Entries in the time index.
+  std::atomic<std::uint64_t> tail;      ///< Bytes recorded.
+  std::atomic<std::uint64_t> floor;     ///< Oldest byte that the ring still holds.
+  std::atomic<std::uint64_t> capacity;  ///< Bytes of the ring; shrinks once at most: log_degraded, no_growth.
+  std::atomic<std::uint32_t> flags;     ///< LogFlag bits.
+  std::atomic<std::uint32_t> index_count;       ///< Entries in the time index.
   std::atomic<std::uint32_t> index_generation;  ///< Odd while the index is being thinned out.
   // kairod's.
   std::atomic<std::uint32_t>
       wake;  ///< 1: kairod wants to be told when anything above changes; the keeper takes it.
   std::atomic<std::uint64_t> pin;        ///< Oldest byte that a lossless reader needs, or no_pin.
   std::atomic<std::uint64_t> block_pin;  ///< whenFull "block": oldest byte that no reader has had, or no_pin.
+  /// 1: all logs together are over their bound; the ring stays at the size that it has. Never taken back.
+  std::atomic<std::uint32_t> no_growth;
 };
 static_assert(sizeof(StreamSlot) == 64);
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);

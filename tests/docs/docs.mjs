@@ -1,7 +1,8 @@
 // docs.mjs CHECK ROOT KAIROD: compares the documents with the program and its sources. Prints what differs, one
 // line each, and fails where anything does.
-import { execFileSync } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { execFileSync, spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 const [check, root, kairod] = process.argv.slice(2);
@@ -13,7 +14,7 @@ const expect = (good, problem) => good || problems.push(problem);
 const items = (page) => page.split("\n").map((line) => /^\.It (?:(?:Cm|Va) )?(\S+)/.exec(line)?.[1]).filter(Boolean);
 
 const checks = {
-  // Every option of kairod --help, and every member of its configuration, stands in kairod(8).
+  // Every option of kairod --help stands in kairod(8).
   options() {
     const page = read("man/kairod.8");
     const help = execFileSync(kairod, ["--help"], { encoding: "utf8", timeout: 30_000 });
@@ -21,10 +22,51 @@ const checks = {
     expect(options.size >= 5, `no options found in the help of ${kairod}`);
     for (const option of options)
       expect(new RegExp(`^\\.It .*Fl -${option}\\b`, "m").test(page), `kairod.8 does not tell of --${option}`);
-    const members = new Set(Array.from(read("apps/kairod/config.cpp").matchAll(/name == "(\w+)"/g), (m) => m[1]));
-    expect(members.size >= 5, "no members found in apps/kairod/config.cpp");
-    for (const member of members)
-      expect(new RegExp(`^\\.It Va ${member}\\b`, "m").test(page), `kairod.8 does not tell of "${member}"`);
+  },
+
+  // Every setting that kairod --check-config prints, and no other, stands in kairod.json(5), with its unit, its range
+  // and its default; and the page's example is a good configuration.
+  settings() {
+    const dir = mkdtempSync(join(tmpdir(), "kairo-docs-"));
+    const check = (text) => {
+      const file = join(dir, "kairod.json");
+      writeFileSync(file, text);
+      const env = { ...process.env, XDG_CONFIG_HOME: dir };
+      delete env.KAIRO_IPC_SOCKET;
+      const { status, stdout, stderr } = spawnSync(kairod, ["--check-config", "--config", file],
+                                                   { encoding: "utf8", env, timeout: 30_000 });
+      return status === 0 ? JSON.parse(stdout) : stderr;
+    };
+    try {
+      const settings = check("{}");
+      const page = read("man/kairod.json.5");
+      const told = new Map();
+      for (const block of page.slice(0, page.indexOf(".Sh RELOADING")).split(/^\.It Va /m).slice(1)) {
+        const end = block.search(/^\.(?:El|Ss|Sh)\b/m);
+        told.set(/^\w+/.exec(block)[0], block.slice(0, end < 0 ? undefined : end));
+      }
+      expect(Object.keys(settings).length >= 15, `kairod --check-config printed: ${JSON.stringify(settings)}`);
+      for (const name of told.keys()) expect(name in settings, `kairod.json.5 tells of "${name}", which is no setting`);
+      for (const [name, value] of Object.entries(settings)) {
+        const item = told.get(name);
+        if (!item) problems.push(`kairod.json.5 does not tell of "${name}"`);
+        else if (typeof value === "number") {
+          const range = /^\w+ Pq ([a-z ]+), (\d+) to (\d+)$/m.exec(item);
+          const wrong = check(`{"${name}": -1}`);
+          const bounds = /(\d+) to (\d+) ([a-z ]+), not -1/.exec(wrong);
+          expect(bounds && range && range[1] === bounds[3] && range[2] === bounds[1] && range[3] === bounds[2],
+                 `kairod.json.5 gives "${name}" the range "${range?.[0]}", and kairod says: ${wrong}`);
+          // A file of the system may have changed what holds on this machine.
+          if (!existsSync("/etc/kairo/kairod.json"))
+            expect(item.trimEnd().endsWith(`\n${value}.`), `kairod.json.5 does not end "${name}" with its default, ${value}`);
+        }
+      }
+      const example = /^\.Bd -literal -offset indent\n(\{.*?\n\})\n\.Ed/ms.exec(page)?.[1];
+      const effective = example && check(example);
+      expect(typeof effective === "object", `the example of kairod.json.5 is refused: ${effective}`);
+    } finally {
+      rmSync(dir, { recursive: true });
+    }
   },
 
   // Every method, and every field of its params and result, stands in kairo-protocol(7); and no other method does.

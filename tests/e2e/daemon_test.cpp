@@ -11,6 +11,8 @@
 
 #include <doctest/doctest.h>
 
+#include "api/methods.hpp"
+#include "client/client.hpp"
 #include "e2e/support.hpp"
 
 using namespace kairo::test;
@@ -26,6 +28,34 @@ kairo::UniqueFd listen_at(const std::string& path) {
       listen(fd.get(), 8) != 0)
     return {};
   return fd;
+}
+
+/// kairod --check-config with no other files than these.
+Ran check_config(const TempDir& dir, const std::vector<std::string>& arguments = {}) {
+  StartOptions options;
+  options.env = {{"XDG_CONFIG_HOME", dir.path()}, {"KAIRO_IPC_SOCKET", std::nullopt}};
+  std::vector<std::string> argv{kairod_path(), "--check-config"};
+  argv.insert(argv.end(), arguments.begin(), arguments.end());
+  return run(argv, {}, options);
+}
+
+/// The error of a call that must fail.
+template <class P>
+kairo::Error refused(const Daemon& daemon, std::string_view method, const P& params) {
+  auto client = kairo::client::Client::connect({.socket = daemon.socket()});
+  REQUIRE(client.ok());
+  auto answer = client->call_raw(method, params, kairo::SteadyClock::now() + patience);
+  REQUIRE_FALSE(answer.ok());
+  return answer.error();
+}
+
+template <class P>
+std::string refused_path(const Daemon& daemon, std::string_view method, const P& params) {
+  const kairo::Error error = refused(daemon, method, params);
+  CHECK(error.code == kairo::Code::invalid_params);
+  for (const auto& [name, value] : error.details)
+    if (const auto* text = std::get_if<std::string>(&value); text && name == "path") return *text;
+  return error.message;
 }
 
 }  // namespace
@@ -187,6 +217,138 @@ TEST_CASE("a session finds its kernel by its environment") {
       daemon.ctl({"run", "--id", "outer", "--", kairoctl_path(), "--no-autostart", "status", "outer"});
   CHECK(ran.code == 0);
   CHECK(json_at(ran.out, "/id") == "outer");
+}
+
+TEST_CASE("--check-config prints what files and options come to, a later one winning member by member") {
+  TempDir dir;
+  REQUIRE(mkdir(dir.file("kairo").c_str(), 0700) == 0);
+  dir.put("kairo/kairod.json", "{ // of the user\n \"listPage\": 7, \"retainBytes\": 65536}");
+  const std::string file = dir.put("mine.json", R"({"listPage": 8, "onShutdown": "stop"})");
+  const Ran user = check_config(dir);
+  CHECK(user.code == 0);
+  CHECK(json_at(user.out, "/listPage") == "7");
+  CHECK(json_at(user.out, "/onShutdown") == "keep");
+  const Ran both = check_config(dir, {"--config", file, "--on-shutdown", "keep", "--socket", "/run/x.sock"});
+  CHECK(both.code == 0);
+  CHECK(json_at(both.out, "/listPage") == "8");
+  CHECK(json_at(both.out, "/retainBytes") == "65536");
+  CHECK(json_at(both.out, "/onShutdown") == "keep");
+  CHECK(json_at(both.out, "/socket") == "/run/x.sock");
+}
+
+TEST_CASE("a bad setting is exit code 64, and the message names file, member and range") {
+  TempDir dir;
+  const std::vector<std::pair<std::string, std::string>> bad = {
+      {R"({"frameBytes": 65535})",
+       "\"frameBytes\" must be a whole number, 65536 to 268435456 bytes, not 65535"},
+      {R"({"killGraceMs": 86400001})", "\"killGraceMs\" must be a whole number, 0 to 86400000 milliseconds"},
+      {R"({"liveSessions": 65537})", "\"liveSessions\""},
+      {R"({"listPage": 1.5})", "not 1.5"},
+      {R"({"listPage": "9"})", "not \"9\""},
+      {R"({"retainByte": 1})", "did you mean \"retainBytes\"?"},
+      {R"({"retainBytesMax": 1048576})", "retainBytes (67108864) above retainBytesMax (1048576)"},
+      {R"({"onShutdown": "die"})", "\"onShutdown\" must be \"keep\" or \"stop\""},
+      {R"({"rootReachesAll": 1})", "\"rootReachesAll\" must be true or false"},
+      {R"({"socket": "here"})", "\"socket\" must be an absolute path"},
+      {R"([])", "must be an object"},
+      {R"({)", "is not JSON"}};
+  for (const auto& [text, words] : bad) {
+    CAPTURE(text);
+    const std::string file = dir.put("bad.json", text);
+    const Ran ran = check_config(dir, {"--config", file});
+    CHECK(ran.code == 64);
+    CHECK(ran.out.empty());
+    CHECK_MESSAGE(ran.err.find(file) != std::string::npos, ran.err);
+    CHECK_MESSAGE(ran.err.find(words) != std::string::npos, ran.err);
+  }
+  CHECK(check_config(dir, {"--config", dir.file("missing")}).code == 64);
+}
+
+TEST_CASE("settings are obeyed, told by info, and changed by SIGHUP; a bad file changes nothing") {
+  TempDir dir;
+  const std::string file = dir.put("kairod.json", R"({"liveSessions": 2, "listPage": 2, "retainBytes": 65536,
+      "retainBytesMax": 131072, "frameBytes": 65536, "killGraceMs": 50})");
+  Daemon daemon({.arguments = {"--config", file}});
+  const auto limit = [&](const char* name) {
+    return json_at(daemon.ctl({"info"}).out, std::string("/limits/") + name);
+  };
+  CHECK(limit("liveSessions") == "2");
+  CHECK(limit("frameBytes") == "65536");
+  spawned(daemon, {"--id", "one", "--clean-env", "--", "sleep", "600"});
+  spawned(daemon, {"--id", "two", "--clean-env", "--", "sleep", "600"});
+  const Ran third = daemon.ctl({"spawn", "--clean-env", "--", "true"});
+  CHECK(json_at(third.err, "/error/code") == "E_LIMIT_EXCEEDED");
+  kairo::api::ListParams page;
+  page.limit = 3;
+  CHECK(refused_path(daemon, "process.list", page) == "params.limit");
+  kairo::api::SpawnParams large;
+  large.command = {"true"};
+  large.options.emplace().output = kairo::api::OutputOptions{131073, {}};
+  CHECK(refused_path(daemon, "process.spawn", large) == "params.options.output.retainBytes");
+  kairo::api::StdinWriteParams write;
+  write.id = "one";
+  write.data.data.assign(70'000, 'x');
+  refused(daemon, "process.stdin.write", write);
+  eventually([&] { return daemon.said().find("over the limit of 65536") != std::string::npos; },
+             "the log's line about the frame");
+
+  const pid_t pid = daemon.pids().daemon;
+  dir.put("kairod.json", R"({"liveSessions": 3})");
+  kill(pid, SIGHUP);
+  eventually([&] { return limit("liveSessions") == "3"; }, "the new settings");
+  CHECK(limit("frameBytes") == "16777216");
+  spawned(daemon, {"--id", "three", "--", "sleep", "600"});
+  CHECK(daemon.ctl({"write", "one", std::string(70'000, 'x')}).code == 0);
+
+  dir.put("kairod.json", R"({"liveSessions": 0, "listPage": 9})");
+  kill(pid, SIGHUP);
+  eventually([&] { return daemon.said().find("was not reloaded") != std::string::npos; }, "the log's line");
+  CHECK(daemon.said().find("\"liveSessions\" must be") != std::string::npos);
+  CHECK(limit("liveSessions") == "3");
+  CHECK(limit("listPage") == "500");
+}
+
+TEST_CASE("--on-shutdown goes before the files, also after a reload") {
+  TempDir dir;
+  const std::string file = dir.put("kairod.json", R"({"onShutdown": "keep", "listPage": 3})");
+  Daemon daemon({.arguments = {"--config", file}});  // with --on-shutdown stop
+  spawned(daemon, {"--", "sleep", "600"});
+  dir.put("kairod.json", R"({"onShutdown": "keep", "listPage": 4})");
+  const pid_t pid = daemon.pids().daemon;
+  kill(pid, SIGHUP);
+  eventually([&] { return json_at(daemon.ctl({"info"}).out, "/limits/listPage") == "4"; }, "the reload");
+  kill(pid, SIGTERM);
+  eventually([&] { return processes_with("KAIRO_IPC_SOCKET=" + daemon.socket()).empty(); },
+             "the end of the sessions");
+  eventually([&] { return read_file("/proc/" + std::to_string(pid) + "/cmdline").empty(); },
+             "the daemon's end");
+}
+
+TEST_CASE("what a caller passes out of range is refused by its path, never clamped") {
+  Daemon daemon;
+  const std::string id = spawned(daemon, {"--", "sleep", "600"});
+  constexpr std::uint64_t day = 86'400'000, year = 365 * day;
+  namespace api = kairo::api;
+  api::ListParams none, many;
+  none.limit = 0;
+  many.limit = 501;
+  CHECK(refused_path(daemon, "process.list", none) == "params.limit");
+  CHECK(refused_path(daemon, "process.list", many) == "params.limit");
+  CHECK(refused_path(daemon, "process.kill", api::KillParams{id, {}, day + 1, {}}) ==
+        "params.escalateAfterMs");
+  CHECK(refused_path(daemon, "process.cancel", api::CancelParams{id, {}, day + 1}) == "params.graceMs");
+  CHECK(refused_path(daemon, "process.wait", api::WaitParams{id, year + 1}) == "params.timeoutMs");
+  api::ReadParams read;
+  read.id = id;
+  read.wait_ms = 3'600'001;
+  CHECK(refused_path(daemon, "process.read", read) == "params.waitMs");
+  api::SpawnParams spawn;
+  spawn.command = {"true"};
+  spawn.options.emplace().kill_grace_ms = day + 1;
+  CHECK(refused_path(daemon, "process.spawn", spawn) == "params.options.killGraceMs");
+  spawn.options.emplace().timeout_ms = year + 1;
+  CHECK(refused_path(daemon, "process.spawn", spawn) == "params.options.timeoutMs");
+  CHECK(json_at(daemon.ctl({"status", id}).out, "/status") == "running");
 }
 
 TEST_SUITE_END();

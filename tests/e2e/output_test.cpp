@@ -154,4 +154,43 @@ TEST_CASE("output that the log no longer holds is told, not hidden") {
         std::to_string((1u << 20) - attached.out.size()));
 }
 
+TEST_CASE(
+    "over totalLogBytes ended sessions' logs go, then live ones grow no further, save those that block") {
+  TempDir dir;
+  const std::string file = dir.put("kairod.json", R"({"totalLogBytes": 2097152})");
+  Daemon daemon({.arguments = {"--config", file}});
+  constexpr std::size_t mib = 1u << 20;
+  const std::string data = pattern(8 * mib);
+  const auto write = [&](const char* id, std::size_t from, std::size_t bytes) {
+    REQUIRE(daemon.ctl({"write", id, "-"}, data.substr(from, bytes)).code == 0);
+    eventually(
+        [&] {
+          return json_at(daemon.ctl({"status", id}).out, "/streams/stdout/bytes") ==
+                 std::to_string(from + bytes);
+        },
+        "what was written, in the log");
+  };
+  spawned(daemon, {"--id", "grows", "--", "cat"});
+  spawned(daemon, {"--id", "blocks", "--when-full", "block", "--", "cat"});
+  spawned(daemon, child({"--id", "ended"}, {"spew", std::to_string(mib)}));
+  daemon.ctl({"wait", "ended"});
+  write("grows", 0, 3 * mib);
+  write("blocks", 0, mib);
+  eventually(
+      [&] { return daemon.said().find(": 2 logs of live sessions grow no further") != std::string::npos; },
+      "the daemon's look at the logs");
+  CHECK(json_at(daemon.ctl({"status", "ended"}).out, "/streams/stdout/firstOffset") == std::to_string(mib));
+
+  write("grows", 3 * mib, 5 * mib);
+  const Ran status = daemon.ctl({"status", "grows"});
+  const std::size_t first = std::stoul(json_at(status.out, "/streams/stdout/firstOffset"));
+  CHECK(first >= 5 * mib);
+  CHECK(first <= 6 * mib);
+  CHECK(json_at(status.out, "/degraded").empty());
+  CHECK(daemon.ctl({"logs", "grows"}).out == data.substr(first));
+
+  write("blocks", mib, 2 * mib);
+  CHECK(daemon.ctl({"logs", "blocks"}).out == data.substr(0, 3 * mib));
+}
+
 TEST_SUITE_END();

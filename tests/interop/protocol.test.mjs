@@ -69,7 +69,13 @@ kairoTest('a wrong parameter is told by its path', async ({ client }) => {
     ['process.spawn', { command: ['echo'], options: { env: { A: 1 } } }, 'params.options.env.A'],
     ['process.wait', { id: 'x', timeoutMs: -5 }, 'params.timeoutMs'],
     ['process.wait', { id: 'x', timeoutMs: 1.5 }, 'params.timeoutMs'],
+    ['process.wait', { id: 'x', timeoutMs: 365 * 86_400_000 + 1 }, 'params.timeoutMs'],
     ['process.wait', { id: null }, 'params.id'],
+    ['process.kill', { id: 'x', escalateAfterMs: 86_400_001 }, 'params.escalateAfterMs'],
+    ['process.cancel', { id: 'x', graceMs: 86_400_001 }, 'params.graceMs'],
+    ['process.list', { limit: 0 }, 'params.limit'],
+    ['process.list', { limit: 501 }, 'params.limit'],
+    ['process.spawn', { command: ['echo'], options: { killGraceMs: 86_400_001 } }, 'params.options.killGraceMs'],
   ];
   for (const [method, params, path] of attempts) {
     const error = await refused(client.request(method, params), 'E_INVALID_PARAMS');

@@ -309,8 +309,14 @@ Daemon::~Daemon() {
   }
 }
 
+std::string Daemon::said() {
+  if (!daemon_) return read_file(state_dir() + "/kairod.log");
+  daemon_->look();
+  return daemon_->err();
+}
+
 void Daemon::complain(const std::string& problem) {
-  std::string log = daemon_ ? daemon_->err() : read_file(state_dir() + "/kairod.log");
+  std::string log = said();
   if (log.size() > 4000) log.erase(0, log.size() - 4000);
   ADD_FAIL_CHECK_AT("harness", 0, problem << "\nthe daemon said:\n" << log);
 }

@@ -136,6 +136,8 @@ class Daemon {
   Ran ctl(const std::vector<std::string>& arguments, const std::string& input = {},
           const StartOptions& options = {}) const;
 
+  /// What the daemon has said on its stderr so far.
+  std::string said();
   /// Ends it now, as the destructor would.
   void stop();
 

@@ -127,6 +127,24 @@ TEST_CASE("the 65th waiting write is refused and nothing of it is accepted") {
   CHECK(keeper.take(SIZE_MAX).size() == limits::stdin_waiting_writes);
 }
 
+TEST_CASE("how many writes and bytes may wait is set, also while some do") {
+  Keeper keeper;
+  Answer filling, first, second, third, fourth;
+  keeper.queue->write(std::string(limits::stdin_bytes, 'x'), std::nullopt, filling.done());
+  keeper.queue->set_bounds(2, 10);
+  keeper.queue->write("12345678901", std::nullopt, first.done());
+  REQUIRE(first.result);
+  CHECK(first.result->error().code == Code::limit_exceeded);
+  keeper.queue->write("y", std::nullopt, second.done());
+  keeper.queue->set_bounds(1, 10);
+  keeper.queue->write("y", std::nullopt, third.done());
+  REQUIRE(third.result);
+  CHECK(third.result->error().code == Code::limit_exceeded);
+  keeper.queue->set_bounds(2, 10);
+  keeper.queue->write("y", std::nullopt, fourth.done());
+  CHECK_FALSE(fourth.result);
+}
+
 TEST_CASE("a write that the process's end cuts short says how much of it was accepted") {
   Keeper keeper;
   Answer cut;

@@ -5,6 +5,7 @@
 
 #include <doctest/doctest.h>
 
+#include "base/limits.hpp"
 #include "rig.hpp"
 #include "support/pattern.hpp"
 
@@ -173,6 +174,101 @@ TEST_CASE("a pin keeps its byte and all after it, and the log goes on when it mo
     CHECK((log.reader.state().flags & log_held) == 0);
     CHECK(log.slot.tail == written);
   }
+}
+
+TEST_CASE("a log that is to grow no further goes round in what it has, and is not degraded") {
+  TempDir dir;
+  Log log(dir, 4 << 20);
+  record_pattern(log, 300'000);
+  log.slot.no_growth = 1;
+  for (int i = 0; i < 50; ++i) {
+    record_pattern(log, 70'000);
+    const LogState now = log.reader.state();
+    REQUIRE(now.tail - now.floor >= 225'000);
+    REQUIRE(read_all(log, now.floor, 400'000) == pattern(now.tail - now.floor, now.floor));
+  }
+  CHECK(log.slot.tail == 3'800'000);
+  CHECK(log.slot.capacity == 300'000);
+  CHECK((log.slot.flags & log_degraded) == 0);
+  CHECK(std::filesystem::file_size(path_of(log)) == ring_start + 300'000);
+  CHECK(log.end() == State::ended);
+  const LogState last = log.reader.state();
+  CHECK(read_all(log, last.floor, 400'000) == pattern(last.tail - last.floor, last.floor));
+}
+
+TEST_CASE("a log that is told before its first byte to grow no further still gets the least that a log is") {
+  TempDir dir;
+  Log log(dir, 4 << 20);
+  log.slot.no_growth = 1;
+  record_pattern(log, 1'000'000);
+  CHECK(log.slot.capacity == limits::retain_bytes_min);
+  CHECK(std::filesystem::file_size(path_of(log)) == ring_start + limits::retain_bytes_min);
+  const LogState now = log.reader.state();
+  CHECK(now.tail == 1'000'000);
+  CHECK(now.tail - now.floor >= limits::retain_bytes_min / 2);
+  CHECK(read_all(log, now.floor, 100'000) == pattern(now.tail - now.floor, now.floor));
+}
+
+TEST_CASE(
+    "a ring that has gone round already is as large as it gets: it stays when it is to grow no further") {
+  TempDir dir;
+  Log log(dir, 64 << 10);
+  record_pattern(log, 1'000'000);
+  const std::uint64_t before = log.slot.capacity;
+  log.slot.no_growth = 1;
+  record_pattern(log, 1'000'000);
+  CHECK(log.slot.capacity == before);
+  const LogState now = log.reader.state();
+  CHECK(now.tail - now.floor >= 64 << 10);
+  CHECK(read_all(log, now.floor, 1 << 20) == pattern(now.tail - now.floor, now.floor));
+}
+
+TEST_CASE("pins hold in a log that is to grow no further") {
+  TempDir dir;
+  for (const bool block : {false, true}) {
+    Log log(dir, 4 << 20, block ? 1 : 2);
+    std::atomic<std::uint64_t>& pin = block ? log.slot.block_pin : log.slot.pin;
+    record_pattern(log, 200'000);
+    pin = 50'000;
+    log.slot.no_growth = 1;
+    std::uint64_t written = 200'000;
+    LogWriter::Progress progress{};
+    do {
+      written += log.offer(pattern(1 << 16, written));
+      progress = log.pump();
+    } while (progress.state == State::drained);
+    CHECK(progress.state == State::held);
+    CHECK(log.slot.capacity == 200'000);
+    CHECK(log.slot.tail == 250'000);
+    CHECK(log.slot.floor <= 50'000);
+    CHECK(read_all(log, 50'000, 300'000) == pattern(200'000, 50'000));
+    pin = no_pin;
+    CHECK(log.pump().state == State::drained);
+    CHECK(log.slot.tail == written);
+    CHECK((log.slot.flags & log_held) == 0);
+  }
+}
+
+TEST_CASE("a lossless reader that binary chunks are mapped for loses nothing when the log stops growing") {
+  TempDir dir;
+  Log log(dir, 4 << 20);
+  record_pattern(log, 600'000);
+  log.slot.pin = 0;
+  FeedOptions options;
+  options.flow = api::Flow::lossless;
+  options.encoding = api::Encoding::binary;
+  test::Reader reader(log, options);
+  std::uint64_t written = 600'000;
+  log.slot.no_growth = 1;
+  while (reader.feed.position() < 5'000'000) {
+    written += log.offer(pattern(1 << 16, written));
+    log.pump();
+    reader.give(200'000);
+    log.slot.pin = reader.feed.position();
+  }
+  CHECK(log.slot.capacity == 600'000);
+  CHECK(reader.dropped() == 0);
+  CHECK(reader.bytes() == pattern(reader.feed.position()));
 }
 
 TEST_CASE("the end of a held log is seen only after its bytes, unless it is sealed") {

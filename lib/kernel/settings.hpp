@@ -1,0 +1,69 @@
+// What an operator may change (kairod.json(5)). The kernel reads each where it is used, never at its start,
+// so that Kernel::configure can change it while sessions run. Whole numbers all, with their unit in the name,
+// so that one table gives their names and ranges to the configuration's reader, to kairod --check-config and
+// to kernel.info. Bounds that are not here are fixed: limits.hpp.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "base/limits.hpp"
+
+namespace kairo::kernel {
+
+struct Settings {
+  // connections
+  std::uint64_t frame_bytes = limits::frame_payload_bytes;  ///< Of what clients send, from the next one on.
+  std::uint64_t connections = limits::connections;
+  std::uint64_t pending_requests = limits::pending_requests;
+  std::uint64_t subscriptions = limits::subscriptions;
+  // sessions
+  std::uint64_t live_sessions = limits::live_sessions;
+  std::uint64_t ended_sessions = limits::ended_sessions;
+  std::uint64_t ended_session_hours = static_cast<std::uint64_t>(limits::ended_session_age.count());
+  std::uint64_t kill_grace_ms = static_cast<std::uint64_t>(limits::kill_grace.count());
+  std::uint64_t list_page = limits::list_page;
+  std::uint64_t stdin_waiting_writes = limits::stdin_waiting_writes;
+  // output
+  std::uint64_t retain_bytes = limits::retain_bytes;  ///< Of a log whose spawn names none.
+  std::uint64_t retain_bytes_max =
+      limits::retain_bytes_max;  ///< That a spawn may name; not below the former.
+  std::uint64_t total_log_bytes = limits::total_log_bytes;
+  std::uint64_t throttle_chunk_bytes = limits::throttle_chunk_bytes;
+  std::uint64_t throttle_bytes_per_second = limits::throttle_bytes_per_second;
+
+  bool root_reaches_all = true;  ///< Root may act on every user's processes.
+};
+
+/// A whole number among the settings, with both ends of its range.
+struct NumberSetting {
+  std::string_view name;
+  std::uint64_t Settings::*member;
+  std::uint64_t least;
+  std::uint64_t most;
+  std::string_view unit;
+};
+
+inline constexpr NumberSetting number_settings[] = {
+    {"frameBytes", &Settings::frame_bytes, 64u << 10, 256u << 20, "bytes"},
+    {"connections", &Settings::connections, 1, 65'536, "connections"},
+    // As many as a kairoctl with all that it pipelines may need, and more.
+    {"pendingRequests", &Settings::pending_requests, 16, 1u << 20, "requests"},
+    {"subscriptions", &Settings::subscriptions, 1, 1u << 20, "subscriptions"},
+    {"liveSessions", &Settings::live_sessions, 1, limits::live_sessions, "sessions"},
+    {"endedSessions", &Settings::ended_sessions, 0, 1'000'000, "sessions"},
+    {"endedSessionHours", &Settings::ended_session_hours, 0, 87'600, "hours"},
+    {"killGraceMs", &Settings::kill_grace_ms, 0, static_cast<std::uint64_t>(limits::longest_grace.count()),
+     "milliseconds"},
+    {"listPage", &Settings::list_page, 1, 1000, "sessions"},
+    // kairoctl keeps four under way.
+    {"stdinWaitingWrites", &Settings::stdin_waiting_writes, 4, 4096, "writes"},
+    {"retainBytes", &Settings::retain_bytes, limits::retain_bytes_min, 1ull << 40, "bytes"},
+    {"retainBytesMax", &Settings::retain_bytes_max, limits::retain_bytes_min, 1ull << 40, "bytes"},
+    {"totalLogBytes", &Settings::total_log_bytes, 1u << 20, 1ull << 50, "bytes"},
+    {"throttleChunkBytes", &Settings::throttle_chunk_bytes, limits::chunk_bytes_min, limits::chunk_bytes_max,
+     "bytes"},
+    {"throttleBytesPerSecond", &Settings::throttle_bytes_per_second, 1, 1ull << 40, "bytes per second"},
+};
+
+}  // namespace kairo::kernel
