@@ -11,9 +11,9 @@ Result<void> Bus::publish(Fact& fact) {
   // Its id is on record with it, and so cannot be made of its number.
   if (id_prefix_.empty()) id_prefix_ = random_id(10) + "-";
   fact.event.id = id_prefix_ + std::to_string(++ids_);
+  fact.event.seq.reset();
   auto number = journal_->append(fact);
-  if (!number) return std::move(number).error();
-  fact.event.seq = *number;
+  if (number) fact.event.seq = *number;
   // Subscribers that come or go meanwhile must not disturb the walk: go by token.
   for (auto it = subscribers_.begin(); it != subscribers_.end();) {
     const Token token = it->first;
@@ -23,6 +23,7 @@ Result<void> Bus::publish(Fact& fact) {
     }
     it = subscribers_.upper_bound(token);
   }
+  if (!number) return std::move(number).error();
   return {};
 }
 

@@ -57,7 +57,9 @@ class Bus {
 
   explicit Bus(std::unique_ptr<Journal> journal) : journal_(std::move(journal)) {}
 
-  /// Completes (id, seq, time when empty), keeps and distributes. The completed event is left in `fact`.
+  /// Completes (id, seq, time when empty), keeps and distributes. The completed event is left in `fact`. What
+  /// the journal refuses is distributed all the same, without a seq, which says that it is not on record;
+  /// then the journal's error is given back.
   Result<void> publish(Fact& fact);
 
   /// `pattern` must have passed check_pattern.

@@ -27,6 +27,8 @@ constexpr std::chrono::seconds expiry_interval{60};
 constexpr std::chrono::seconds growth_interval{5};
 /// Before another keeper is tried when one could not be started.
 constexpr std::chrono::seconds keeper_retry{5};
+/// What a power loss may take of the events. (A kill takes none.)
+constexpr std::chrono::seconds journal_sync_interval{1};
 /// Before the list of sessions is tried again when the disk refused it.
 constexpr std::chrono::seconds book_retry{5};
 /// On top of the grace, when processes are to end with the daemon and something does not answer.
@@ -50,7 +52,6 @@ Kernel::Kernel(boost::asio::io_context& io, KernelOptions options)
       instance_id_(random_id(16)),
       started_at_(system_now()),
       registry_(limits::live_sessions),
-      bus_(std::make_unique<event::MemoryJournal>()),
       timers_(io),
       batch_(batch_arena_bytes) {}
 
@@ -77,12 +78,25 @@ Result<void> Kernel::open_files() {
   logs_dir_.reset(::openat(state_dir.get(), "logs", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
   if (!logs_dir_) return system_error("cannot open " + options_.state_dir + "/logs", errno);
 
+  event::FileJournal::Options journal;
+  journal.state_dir = state_dir.get();
+  journal.on_record = [this](const event::Fact& fact) {
+    if (fact.event.type == "kairo.process.exited") exit_told_.insert(fact.session_key);
+  };
+  auto events = event::FileJournal::open(std::move(journal));
+  if (!events) return std::move(events).error();
+  for (const std::string& each : events->damages) log(each);
+  journal_ = events->journal.get();
+  bus_.emplace(std::move(events->journal));
+
   auto book = session::Book::open(state_dir.get(), [this](session::Entry entry) {
     const std::uint64_t key = entry.key;
-    if (entry.forgotten)
+    if (entry.forgotten) {
       remembered_.erase(key);
-    else
+      forgotten_.insert(key);
+    } else {
       remembered_.insert_or_assign(key, std::move(entry));
+    }
   });
   if (!book) return std::move(book).error();
   for (const std::string& each : book->damages) log(each);
@@ -98,6 +112,8 @@ void Kernel::start() {
   link_->start(*this);
   adopt(link_->take_held());
   restore_ended();
+  exit_told_.clear();
+  forgotten_.clear();
   sweep_logs();
   listener_ = std::make_unique<ipc::Listener>(
       io_, std::move(options_.listener),
@@ -154,6 +170,10 @@ void Kernel::adopt(std::vector<keeper::Link::Held> held) {
             [](const auto& a, const auto& b) { return a.session.key < b.session.key; });
   for (keeper::Link::Held& each : held) {
     const keeper::HeldSession& found = each.session;
+    if (forgotten_.contains(found.key)) {
+      link_->release(found.key);  // the earlier daemon was killed before it could say so
+      continue;
+    }
     wire::PayloadDecoder decoder;
     auto object = decoder.decode(found.record.data);
     auto record = object ? reflect::from_object<session::Record>(*object, "record", reflect::Unknown::ignore)
@@ -228,12 +248,24 @@ void Kernel::restore_ended() {
     session::Session& session = registry_.adopt_ended(std::move(made));
     if (!was_live) continue;
     log("session " + session.id() + " is lost: it was running, and no keeper knows of it");
-    emit_exited(session);
+    if (!exit_told_.contains(key)) emit_exited(session);
     put_on_record(session);
   }
   old_table_.reset();
   end_leftovers(std::move(left));
   if (registry_.size() > 0) expire_within(expiry_interval);
+}
+
+void Kernel::sync_journal_soon() {
+  if (journal_sync_due_) return;
+  journal_sync_due_ = true;
+  timers_.after(journal_sync_interval, [this] {
+    journal_sync_due_ = false;
+    boost::asio::post(worker_, [this] {
+      static_cast<void>(journal_->sync());
+      for (const std::string& each : journal_->take_damages()) log(each);
+    });
+  });
 }
 
 void Kernel::put_on_record(const session::Session& session) {
@@ -833,6 +865,7 @@ void Kernel::emit(const session::Session& session, const std::string& type, cons
   event::Fact fact;
   fact.owner = session.record().owner;
   fact.process_id = session.id();
+  fact.session_key = session.key();
   fact.event.type = type;
   fact.event.source = "kernel";
   fact.event.data =
@@ -854,10 +887,17 @@ void Kernel::emit_kernel(const std::string& type, const Members& members) {
 }
 
 void Kernel::publish(event::Fact fact, const session::Session* session) {
-  auto published = bus_.publish(fact);
-  if (!published) {
-    log("the event " + fact.event.type + " could not be recorded: " + published.error().message);
-    return;
+  auto published = bus_->publish(fact);
+  sync_journal_soon();
+  if (published) {
+    if (journal_failing_) log("events are on record again");
+    journal_failing_ = false;
+  } else if (!journal_failing_) {
+    // Told once. Events without a seq are those that are not on record.
+    journal_failing_ = true;
+    log("events are not on record: " + published.error().message);
+    emit_kernel("kairo.kernel.degraded",
+                {{"what", std::string("journal")}, {"message", published.error().message}});
   }
   if (!session) return;
   const auto it = attention_.find(session->key());

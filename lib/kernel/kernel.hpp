@@ -22,6 +22,7 @@
 
 #include "access/principal.hpp"
 #include "event/bus.hpp"
+#include "event/file_journal.hpp"
 #include "ipc/listener.hpp"
 #include "keeper/leftovers.hpp"
 #include "keeper/link.hpp"
@@ -73,7 +74,7 @@ class Kernel final : public keeper::Listener {
   keeper::Link& link() { return *link_; }
   session::Registry& sessions() { return registry_; }
   [[nodiscard]] const session::Registry& sessions() const { return registry_; }
-  event::Bus& bus() { return bus_; }
+  event::Bus& bus() { return *bus_; }
   Timers& timers() { return timers_; }
   const MethodTable& methods() const { return methods_; }
   boost::asio::io_context& io() { return io_; }
@@ -160,6 +161,7 @@ class Kernel final : public keeper::Listener {
   void adopt(std::vector<keeper::Link::Held> held);
   Result<void> open_files();
   void restore_ended();
+  void sync_journal_soon();
   void write_book(const session::Entry& entry);
   void compact_book();
   void emit_exited(const session::Session& session);
@@ -190,7 +192,10 @@ class Kernel final : public keeper::Listener {
   UniqueFd logs_dir_;
   std::unique_ptr<keeper::Link> link_;
   session::Registry registry_;
-  event::Bus bus_;
+  std::optional<event::Bus> bus_;          ///< Made by open_files().
+  event::FileJournal* journal_ = nullptr;  ///< The bus's.
+  bool journal_sync_due_ = false;
+  bool journal_failing_ = false;
   Timers timers_;
   MethodTable methods_;
   stream::Batch batch_;
@@ -221,6 +226,7 @@ class Kernel final : public keeper::Listener {
 
   /// What the list of sessions on disk says; emptied by start().
   std::map<std::uint64_t, session::Entry> remembered_;
+  std::unordered_set<std::uint64_t> forgotten_;  ///< Of those that the keeper may still hold; until start().
   std::optional<session::Book> book_;
   bool book_failing_ = false;
   /// The table of a keeper that may be gone, for what it knew of the logs; until start().

@@ -243,6 +243,21 @@ Error already_exists(const Kernel& kernel, const Client& client, const session::
   return error;
 }
 
+/// A long command line is told by its beginning: an event must fit the journal.
+void emit_spawned(Kernel& kernel, const session::Session& session) {
+  std::vector<std::string> argv;
+  std::size_t bytes = 0;
+  for (const std::string& word : session.record().argv) {
+    bytes += word.size() + 8;
+    if (bytes > limits::event_data_bytes / 2) break;
+    argv.push_back(word);
+  }
+  Kernel::Members members{{"argv", reflect::Any{reflect::to_msgpack(argv)}}, {"cwd", session.record().cwd}};
+  if (argv.size() < session.record().argv.size())
+    members.emplace_back("argvLength", static_cast<std::uint64_t>(session.record().argv.size()));
+  kernel.emit(session, "kairo.process.spawned", members);
+}
+
 }  // namespace
 
 void spawn(Kernel& kernel, Call& call, api::SpawnParams params, Reply<api::SpawnResult> reply) {
@@ -321,9 +336,7 @@ void spawn(Kernel& kernel, Call& call, api::SpawnParams params, Reply<api::Spawn
         reply(result);
         kernel.began(session, result.subscription_id ? owner : nullptr,
                      result.subscription_id.value_or(std::string()));
-        kernel.emit(session, "kairo.process.spawned",
-                    {{"argv", reflect::Any{reflect::to_msgpack(session.record().argv)}},
-                     {"cwd", session.record().cwd}});
+        emit_spawned(kernel, session);
         if (kill_with_owner && owner)
           owner->kill_with.insert(session.key());
         else if (kill_with_owner)

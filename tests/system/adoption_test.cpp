@@ -101,4 +101,74 @@ TEST_CASE("a keeper that is killed is replaced; what it followed is lost, readab
   CHECK(next.exit_code == 0);
 }
 
+TEST_CASE("ended sessions, what they wrote and how they ended come back; numbers of events go on") {
+  Daemon daemon(Daemon::Options{.start = false});
+  REQUIRE(daemon.ctl({"ping"}).code == 0);
+  std::string said, killed, forgotten;
+  std::uint64_t seq = 0;
+  {
+    client::Client client = connect(daemon);
+    said = spawn(client, command({"sh", "-c", "echo out; echo err >&2; exit 3"})).id;
+    killed = spawn(client, command({"sh", "-c", "kill -9 $$"})).id;
+    forgotten = spawn(client, command({"true"})).id;
+    wait(client, said);
+    wait(client, killed);
+    wait(client, forgotten);
+    must<api::Done>(client, "process.forget", api::IdParams{forgotten});
+    seq = must<api::EventSubscribeResult>(client, "event.subscribe", api::EventSubscribeParams{">", {}}).seq;
+    CHECK(seq >= 7);  // started, three times spawned and exited
+  }
+  const auto check = [&] {
+    client::Client client = connect(daemon);
+    const auto session = status(client, said);
+    CHECK(session.exit_code == 3);
+    CHECK(session.argv.size() == 3);
+    CHECK(session.streams.standard_output.bytes == 4);
+    CHECK(read_all(client, said) == "out\n");
+    CHECK(wait(client, killed).signal == "SIGKILL");
+    CHECK_FALSE(client.call<api::ProcessSession>("process.status", api::IdParams{forgotten}).ok());
+    const auto now =
+        must<api::EventSubscribeResult>(client, "event.subscribe", api::EventSubscribeParams{">", {}}).seq;
+    CHECK(now > seq);  // kairo.kernel.started, and nothing twice
+    CHECK(now <= seq + 2);
+    seq = now;
+  };
+  kill_daemon(daemon);
+  REQUIRE(daemon.ctl({"ping"}).code == 0);
+  check();
+  // Without its keeper, too: what has ended is on disk.
+  const Daemon::Pids pids = daemon.pids();
+  REQUIRE(::kill(pids.daemon, SIGSTOP) == 0);
+  REQUIRE(::kill(pids.keeper, SIGKILL) == 0);
+  REQUIRE(::kill(pids.daemon, SIGKILL) == 0);
+  eventually([&] { return ::kill(pids.daemon, 0) != 0; }, "the daemon is gone");
+  REQUIRE(daemon.ctl({"ping"}).code == 0);
+  check();
+}
+
+TEST_CASE("what ran when daemon and keeper were killed is lost: told so, readable, and not left running") {
+  Daemon daemon(Daemon::Options{.start = false});
+  REQUIRE(daemon.ctl({"ping"}).code == 0);
+  std::string id;
+  pid_t pid = 0;
+  {
+    client::Client client = connect(daemon);
+    const auto session = spawn(client, command({"sh", "-c", "echo begun; exec sleep 1000"}));
+    id = session.id;
+    pid = session.pid;
+    eventually([&] { return read_all(client, id) == "begun\n"; }, "it has begun");
+  }
+  const Daemon::Pids pids = daemon.pids();
+  REQUIRE(::kill(pids.daemon, SIGKILL) == 0);
+  REQUIRE(::kill(pids.keeper, SIGKILL) == 0);
+  eventually([&] { return ::kill(pids.daemon, 0) != 0 && ::kill(pids.keeper, 0) != 0; }, "both are gone");
+  REQUIRE(daemon.ctl({"ping"}).code == 0);
+  client::Client client = connect(daemon);
+  const auto lost = status(client, id);
+  CHECK(lost.outcome->reason == api::EndReason::lost);
+  CHECK(lost.streams.standard_output.eof);
+  CHECK(read_all(client, id) == "begun\n");
+  eventually([&] { return ::kill(pid, 0) != 0; }, "its process is gone");
+}
+
 TEST_SUITE_END();
