@@ -26,6 +26,10 @@ class Answerer {
       client->answered();
     }
   }
+  /// Sends the answer in this moment, ahead of what the loop's turn still has to do.
+  void flush() const {
+    if (const auto client = open_client()) client->connection().flush();
+  }
   /// Whether nobody is there to be answered any more.
   [[nodiscard]] bool abandoned() const { return !open_client(); }
   void fail(const Error& error) const {
@@ -51,6 +55,7 @@ class Reply {
   explicit Reply(Answerer to) : to_(std::move(to)) {}
   void operator()(const R& result) const { to_.answer(result); }
   void operator()(const Error& error) const { to_.fail(error); }
+  void flush() const { to_.flush(); }
   [[nodiscard]] bool abandoned() const { return to_.abandoned(); }
   /// An R that is MsgPack already.
   void packed(const reflect::Any& result) const { to_.answer(result); }

@@ -490,27 +490,30 @@ void Kernel::finish(session::Session& session) {
   }
   give_last_output(session);
 
-  // Told, then on record, then let go of by the keeper: a crash in between repeats nothing and misses
-  // nothing.
-  if (exit_told_.erase(session.key()) == 0) emit_exited(session);
-  put_on_record(session);
-
   const auto found = attention_.find(session.key());
-  if (found != attention_.end()) {
-    Attention& attention = found->second;
-    timers_.cancel(attention.deadline);
-    timers_.cancel(attention.kill);
-    if (const auto owner = attention.owner.lock()) {
-      owner->owned.erase(session.key());
-      owner->kill_with.erase(session.key());
-    }
-    const auto waits = std::move(attention.waits);
-    attention.waits.clear();
+  Attention* const attention = found == attention_.end() ? nullptr : &found->second;
+  if (attention) {
+    // Those who wait are answered first: until the release below the keeper knows the end, so that no crash
+    // takes it back.
+    timers_.cancel(attention->deadline);
+    timers_.cancel(attention->kill);
+    const auto waits = std::move(attention->waits);
+    attention->waits.clear();
     for (const auto& wait : waits) {
       timers_.cancel(wait->timer);
       wait->reply.packed(session.packed_view());
     }
+    for (const auto& wait : waits) wait->reply.flush();
   }
+  // Told, then on record, then let go of by the keeper: a crash in between repeats nothing and misses
+  // nothing.
+  if (exit_told_.erase(session.key()) == 0) emit_exited(session);
+  put_on_record(session);
+  if (attention)
+    if (const auto owner = attention->owner.lock()) {
+      owner->owned.erase(session.key());
+      owner->kill_with.erase(session.key());
+    }
   if (session.slot())
     release_if_recorded(session);
   else

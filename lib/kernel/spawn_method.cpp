@@ -316,7 +316,6 @@ void spawn(Kernel& kernel, Call& call, api::SpawnParams params, Reply<api::Spawn
         session::Session& session = kernel.sessions().add(std::make_unique<session::Session>(
             std::move(record), place.key, place.slot, &kernel.link().table().slot(place.slot)));
         session.launched(launched->pid, SystemTime(std::chrono::microseconds(launched->started_us)));
-        kernel.put_on_record(session);
         auto owner = client.lock();
         if (owner && !owner->open()) owner = nullptr;
 
@@ -334,6 +333,8 @@ void spawn(Kernel& kernel, Call& call, api::SpawnParams params, Reply<api::Spawn
         }
         // The answer stands in the outbox before the first event and the first chunk.
         reply(result);
+        reply.flush();
+        kernel.put_on_record(session);
         kernel.began(session, result.subscription_id ? owner : nullptr,
                      result.subscription_id.value_or(std::string()));
         emit_spawned(kernel, session);
