@@ -3,7 +3,7 @@
 
 _kairoctl_commands="spawn run attach logs write close-stdin wait status ps kill pause resume cancel forget events
 metrics devices ping info introspect completion"
-_kairoctl_globals="--socket --no-autostart --state-dir --any-owner --correlation-id --table --help"
+_kairoctl_globals="--socket --no-autostart --reconnect --state-dir --any-owner --correlation-id --table --help"
 _kairoctl_program="--id --cwd --env --clean-env --label --replace --stdin --timeout --kill-grace --retain --when-full
 --on-owner-exit --detach-descendants"
 
@@ -26,7 +26,7 @@ _kairoctl_options() {
 # Options whose value is the next word.
 _kairoctl_takes_value() {
   case $1 in
-    --socket | --state-dir | --correlation-id | --id | --cwd | -e | --env | --label | --stdin | --stdout | --stderr | \
+    --socket | --reconnect | --state-dir | --correlation-id | --id | --cwd | -e | --env | --label | --stdin | --stdout | --stderr | \
       --timeout | --kill-grace | --retain | --when-full | --on-owner-exit | --from | --stream | --since | --tail | \
       --offset | --status | --owner | -s | --signal | --scope | --escalate-after | --reason | --grace | --topic | \
       --count) return 0 ;;

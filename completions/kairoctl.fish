@@ -23,6 +23,7 @@ set -l none "not __kairoctl_using $commands"
 complete -c kairoctl -f
 complete -c kairoctl -l socket -r -F -d 'Socket of the daemon'
 complete -c kairoctl -l no-autostart -d 'Do not start a daemon when none answers'
+complete -c kairoctl -l reconnect -x -d 'How long a daemon that went away is sought'
 complete -c kairoctl -l state-dir -x -a '(__fish_complete_directories)' -d 'State directory of a daemon that is started'
 complete -c kairoctl -l any-owner -d 'Talk to a daemon that runs as another user'
 complete -c kairoctl -l correlation-id -x -d 'Mark what follows from this command'

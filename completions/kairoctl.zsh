@@ -18,6 +18,7 @@ _kairoctl() {
   globals=(
     '--socket[socket of the daemon]:socket:_files'
     '--no-autostart[do not start a daemon when none answers]'
+    '--reconnect[how long a daemon that went away is sought]:duration:'
     '--state-dir[state directory of a daemon that is started]:directory:_directories'
     '--any-owner[talk to a daemon that runs as another user]'
     '--correlation-id[mark what follows from this command]:id:'

@@ -3,27 +3,20 @@
 #include <cerrno>
 #include <unistd.h>
 
-#include "client/autostart.hpp"
 #include "json.hpp"
+#include "units.hpp"
 
 namespace kairo::ctl {
 
-Result<client::Channel> Context::open() const {
-  client::AutostartOptions options;
-  options.connect.socket = globals_.socket;
-  options.connect.any_owner = globals_.any_owner;
-  options.state_dir = globals_.state_dir;
-  auto channel =
-      globals_.no_autostart ? client::Channel::connect(options.connect) : client::connect_or_start(options);
-  if (channel && !globals_.correlation_id.empty())
-    channel->set_trace({.correlation_id = globals_.correlation_id});
-  return channel;
-}
-
-Result<client::Client> Context::connect() const {
-  auto channel = open();
-  if (!channel) return std::move(channel).error();
-  return client::Client(*std::move(channel));
+client::ReconnectOptions Context::reconnect_options() const {
+  client::ReconnectOptions options;
+  options.start.connect.socket = globals_.socket;
+  options.start.connect.any_owner = globals_.any_owner;
+  options.start.state_dir = globals_.state_dir;
+  options.autostart = !globals_.no_autostart;
+  options.trace.correlation_id = globals_.correlation_id;
+  options.patience = parse_duration("--reconnect", globals_.reconnect);
+  return options;
 }
 
 bool write_all(int fd, std::string_view bytes) {

@@ -9,7 +9,7 @@
 
 #include "base/error.hpp"
 #include "base/result.hpp"
-#include "client/client.hpp"
+#include "client/lasting_client.hpp"
 #include "commands.hpp"
 
 namespace kairo::ctl {
@@ -32,6 +32,7 @@ struct Globals {
   std::string socket;
   std::string state_dir;
   std::string correlation_id;
+  std::string reconnect = "10s";
   bool no_autostart = false;
   bool any_owner = false;
   bool table = false;
@@ -51,9 +52,12 @@ class Context {
   /// The command line that follows the options of `spawn` and `run`.
   [[nodiscard]] const std::vector<std::string>& program() const { return program_; }
 
+  /// Where the daemon is, and how it is found again. Throws UsageError for a --reconnect that is no duration.
+  [[nodiscard]] client::ReconnectOptions reconnect_options() const;
   /// Connects, starting a daemon where none answers and that is not forbidden.
-  Result<client::Channel> open() const;
-  Result<client::Client> connect() const;
+  [[nodiscard]] Result<client::LastingClient> connect() const {
+    return client::LastingClient::connect(reconnect_options());
+  }
 
  private:
   Globals globals_;

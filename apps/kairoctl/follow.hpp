@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "api/envelope.hpp"
-#include "client/client.hpp"
+#include "client/lasting_client.hpp"
 
 namespace kairo::ctl {
 
@@ -15,8 +15,9 @@ std::vector<api::StreamName> streams_of(std::string_view name);
 
 using TakeChunk = std::function<void(const api::ChunkView&, std::string_view payload)>;
 
-/// Attaches and hands on every chunk until all streams have ended. Returns the exit code.
-int follow(client::Client& client, const api::AttachParams& params, const TakeChunk& take);
+/// Attaches and hands on every chunk until all streams have ended; when the connection is lost, attaches
+/// again behind the last chunk. Returns the exit code.
+int follow(client::LastingClient& client, const api::AttachParams& params, const TakeChunk& take);
 
 /// The chunk's bytes (encoding binary or utf8) to our own stdout or stderr.
 void write_chunk(const api::ChunkView& chunk);

@@ -32,7 +32,7 @@ int for_each_id(Context& context, const Ids& ids, std::string_view method, MakeP
     }
     const int failed = report(result.error());
     if (code == exit_code::success) code = failed;
-    if (client::is_unreachable(result.error())) break;
+    if (!client->connected()) break;  // the others would say the same
   }
   return code;
 }

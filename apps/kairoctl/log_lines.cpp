@@ -77,7 +77,7 @@ LogLine LogStream::take() {
   return line;
 }
 
-Result<std::uint64_t> offset_of_last_lines(client::Client& client, const std::string& id,
+Result<std::uint64_t> offset_of_last_lines(client::LastingClient& client, const std::string& id,
                                            api::StreamName stream, std::uint64_t first, std::uint64_t bytes,
                                            std::uint64_t count) {
   if (count == 0) return bytes;

@@ -8,7 +8,7 @@
 #include <string>
 
 #include "api/methods.hpp"
-#include "client/client.hpp"
+#include "client/lasting_client.hpp"
 
 namespace kairo::ctl {
 
@@ -21,7 +21,7 @@ struct LogLine {
 /// Reads one stream by process.read, from an offset to where it ends at present.
 class LogStream {
  public:
-  LogStream(client::Client& client, std::string id, api::StreamName stream, bool timestamps)
+  LogStream(client::LastingClient& client, std::string id, api::StreamName stream, bool timestamps)
       : client_(client), id_(std::move(id)), stream_(stream), timestamps_(timestamps) {}
 
   /// To be set before the first read.
@@ -43,7 +43,7 @@ class LogStream {
   void split(std::string_view bytes, bool last);
   std::string time_at(std::uint64_t offset);
 
-  client::Client& client_;
+  client::LastingClient& client_;
   std::string id_;
   api::StreamName stream_;
   bool timestamps_;
@@ -60,7 +60,7 @@ class LogStream {
 
 /// The offset at which the last `count` lines of a stream that is `bytes` long begin; not before `first`, the
 /// oldest byte that the log holds.
-Result<std::uint64_t> offset_of_last_lines(client::Client& client, const std::string& id,
+Result<std::uint64_t> offset_of_last_lines(client::LastingClient& client, const std::string& id,
                                            api::StreamName stream, std::uint64_t first, std::uint64_t bytes,
                                            std::uint64_t count);
 

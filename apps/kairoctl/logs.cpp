@@ -50,7 +50,7 @@ class LiveStamper {
 
 class Logs {
  public:
-  Logs(client::Client& client, const Options& options) : client_(client), options_(options) {}
+  Logs(client::LastingClient& client, const Options& options) : client_(client), options_(options) {}
 
   int go() {
     auto opened = open();
@@ -156,7 +156,7 @@ class Logs {
     });
   }
 
-  client::Client& client_;
+  client::LastingClient& client_;
   const Options& options_;
   std::vector<api::StreamName> names_;
   std::deque<LogStream> streams_;

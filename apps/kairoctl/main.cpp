@@ -31,6 +31,8 @@ void declare_globals(CLI::App& app, Globals& globals) {
   set.value("--socket", globals.socket, "PATH",
             "Socket of the daemon (KAIRO_IPC_SOCKET, /tmp/kairo-kernel.sock)");
   set.flag("--no-autostart", globals.no_autostart, "Do not start a daemon when none answers");
+  set.value("--reconnect", globals.reconnect, "DURATION",
+            "How long a daemon that went away is sought again (10s); 0: not at all");
   set.value("--state-dir", globals.state_dir, "DIR", "State directory of a daemon that is started");
   set.flag("--any-owner", globals.any_owner, "Talk to a daemon that runs as another user");
   set.value("--correlation-id", globals.correlation_id, "ID", "Mark what follows from this command");

@@ -49,7 +49,7 @@ void add_session(Table& table, const msgpack::object& session) {
 }
 
 /// Calls `take` with every session of every page.
-Result<void> list(client::Client& client, api::ListParams params,
+Result<void> list(client::LastingClient& client, api::ListParams params,
                   const std::function<void(const msgpack::object&)>& take) {
   wire::PayloadDecoder decoder;
   for (;;) {
@@ -106,7 +106,7 @@ int print_status(Context& context, const std::vector<std::string>& ids) {
     if (!raw) {
       const int failed = report(raw.error());
       if (code == exit_code::success) code = failed;
-      if (client::is_unreachable(raw.error())) return code;
+      if (!client->connected()) return code;
     } else if (!context.globals().table) {
       print_json(*raw);
     } else if (auto session = decoder.decode(*raw)) {

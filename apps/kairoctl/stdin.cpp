@@ -1,4 +1,5 @@
 // kairoctl write, close-stdin: feeding a session.
+#include <algorithm>
 #include <cerrno>
 #include <deque>
 #include <memory>
@@ -21,11 +22,21 @@ struct Options {
   bool close = false;
 };
 
-/// Sends pieces and counts what was accepted.
+/// Sends pieces and counts what was accepted. A piece whose answer was lost with the connection is sent once
+/// more with the offset at which it belongs, so that it is accepted once. Only then: a write without an
+/// offset goes behind whatever others write.
 class Writer {
  public:
-  Writer(client::Client& client, const Options& options)
-      : client_(client), options_(options), next_(options.offset) {}
+  Writer(client::LastingClient& client, const Options& options) : client_(client), options_(options) {}
+
+  /// Looks where the stream stands.
+  Result<void> begin() {
+    auto session = client_.call<api::ProcessSession>("process.status", api::IdParams{options_.id});
+    if (!session) return std::move(session).error();
+    total_.offset = session->standard_input.offset;
+    next_ = options_.offset;
+    return {};
+  }
 
   Result<void> write(std::string_view bytes) {
     while (!bytes.empty()) {
@@ -33,13 +44,8 @@ class Writer {
         auto answered = settle_one();
         if (!answered) return answered;
       }
-      api::StdinWriteParams params;
-      params.id = options_.id;
-      params.data.data = bytes.substr(0, piece_bytes);
-      params.offset = next_;
-      if (next_) *next_ += params.data.data.size();
-      bytes.remove_prefix(params.data.data.size());
-      waiting_.push_back(client_.send("process.stdin.write", params));
+      send_piece(bytes.substr(0, piece_bytes));
+      bytes.remove_prefix(waiting_.back().bytes);
     }
     return {};
   }
@@ -55,11 +61,40 @@ class Writer {
   [[nodiscard]] const api::StdinWriteResult& total() const { return total_; }
 
  private:
+  struct Piece {
+    client::LastingClient::Ticket ticket = 0;
+    std::size_t bytes = 0;
+  };
+
+  void send_piece(std::string_view bytes) {
+    api::StdinWriteParams params;
+    params.id = options_.id;
+    params.data.data = bytes;
+    params.offset = next_;
+    if (next_) {
+      *next_ += bytes.size();
+      waiting_.push_back({client_.send("process.stdin.write", params), bytes.size()});
+      return;
+    }
+    const std::size_t number = first_ + waiting_.size();
+    client::LastingClient::Remake remake = [this, number, params] {
+      api::StdinWriteParams repeat = params;
+      repeat.offset = total_.offset;
+      for (std::size_t i = 0; i < number - first_; ++i) *repeat.offset += waiting_[i].bytes;
+      return reflect::to_msgpack(repeat);
+    };
+    waiting_.push_back({client_.send("process.stdin.write", params, std::move(remake)), bytes.size()});
+  }
+
   Result<void> settle_one() {
-    auto answer = client_.await<api::StdinWriteResult>(waiting_.front());
+    const Piece piece = waiting_.front();
+    auto answer = client_.await<api::StdinWriteResult>(piece.ticket);
     waiting_.pop_front();
+    ++first_;
     if (answer) {
-      total_.written += answer->written;
+      // A repeat finds accepted what the first try brought.
+      const std::uint64_t moved = answer->offset - std::min(answer->offset, total_.offset);
+      total_.written += std::max(answer->written, std::min<std::uint64_t>(moved, piece.bytes));
       total_.offset = answer->offset;
       return {};
     }
@@ -72,10 +107,11 @@ class Writer {
     return error;
   }
 
-  client::Client& client_;
+  client::LastingClient& client_;
   const Options& options_;
-  std::optional<std::uint64_t> next_;
-  std::deque<std::uint64_t> waiting_;
+  std::optional<std::uint64_t> next_;  ///< With --offset: of the next piece.
+  std::deque<Piece> waiting_;
+  std::size_t first_ = 0;  ///< Number of the piece at the front.
   api::StdinWriteResult total_;
 };
 
@@ -95,7 +131,9 @@ int write(Context& context, const Options& options) {
   auto client = context.connect();
   if (!client) return report(client.error());
   Writer writer(*client, options);
-  auto written = options.data == "-" ? write_stdin(writer) : writer.write(options.data);
+  auto written = writer.begin();
+  if (!written) return report(written.error());
+  written = options.data == "-" ? write_stdin(writer) : writer.write(options.data);
   if (written) written = writer.finish();
   if (!written) return report(written.error());
   if (options.close) {

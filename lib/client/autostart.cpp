@@ -27,6 +27,8 @@ using std::chrono::milliseconds;
 /// kairod's exit code when another daemon has the socket or the state directory (kairod(8)).
 constexpr int another_serves = 69;
 constexpr std::size_t said_bytes = 4096;
+/// How long the daemon that won is waited for before one is started once more.
+constexpr milliseconds winner_patience{500};
 
 bool is_program(const std::string& path) {
   struct stat found {};
@@ -87,6 +89,10 @@ struct Started {
   int status = -1;  ///< Exit code; -1 while it runs and after a signal.
   std::string said;
 };
+
+bool may_come(const Started& started) {
+  return started.status == 0 || started.status == another_serves;
+}
 
 /// Runs the program until it has ended, or until the deadline.
 Result<Started> run_daemon(const std::string& program, const std::vector<std::string>& arguments,
@@ -152,18 +158,24 @@ Result<Channel> autostart(const AutostartOptions& options) {
     arguments.push_back(absolute(options.state_dir));
   }
   const SteadyTime deadline = SteadyClock::now() + options.patience;
-  auto started = run_daemon(program, arguments, deadline);
-  if (!started) return std::move(started).error();
-  // A rival that won may not listen yet; after any other failure there is nothing to wait for.
-  const bool may_come = started->status == 0 || started->status == another_serves;
-  for (milliseconds pause{1};; pause = std::min(pause * 2, milliseconds(50))) {
-    auto channel = Channel::connect(connect);
-    if (channel || channel.error().code != Code::not_running) return channel;
-    if (!may_come || SteadyClock::now() >= deadline) break;
-    std::this_thread::sleep_for(pause);
-  }
+  Started started;
+  do {
+    auto ran = run_daemon(program, arguments, deadline);
+    if (!ran) return std::move(ran).error();
+    started = *std::move(ran);
+    // One that said it serves answers at once, and a rival that won may not listen yet; either may have been
+    // killed meanwhile, or be on its way out with the lock still in its hands: then another is started. After
+    // any other failure there is nothing to wait for.
+    const SteadyTime until = std::min(deadline, SteadyClock::now() + winner_patience);
+    for (milliseconds pause{1};; pause = std::min(pause * 2, milliseconds(50))) {
+      auto channel = Channel::connect(connect);
+      if (channel || channel.error().code != Code::not_running) return channel;
+      if (!may_come(started) || SteadyClock::now() >= until) break;
+      std::this_thread::sleep_for(pause);
+    }
+  } while (may_come(started) && SteadyClock::now() < deadline);
   std::string message = program + " was started and no daemon answers at " + connect.socket;
-  if (!started->said.empty()) message += "; it said: " + started->said;
+  if (!started.said.empty()) message += "; it said: " + started.said;
   return Error(Code::not_running, std::move(message)).with("socket", connect.socket);
 }
 

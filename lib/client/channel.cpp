@@ -126,6 +126,7 @@ Result<void> Channel::send_some() {
     sent_ += static_cast<std::size_t>(sent);
     if (attached) attachments_.erase(attachments_.begin());
   }
+  cleared_ += out_.size();
   out_.clear();
   sent_ = 0;
   return {};

@@ -72,6 +72,11 @@ class Channel {
 
   [[nodiscard]] bool wants_to_send() const { return sent_ < out_.size(); }
   [[nodiscard]] std::size_t unsent_bytes() const { return out_.size() - sent_; }
+  /// Bytes that were ever queued, and those of them that the socket has taken. A frame that stood at the end
+  /// of what was queued at `n` bytes has left when sent_bytes() is at least `n`; before that no daemon can
+  /// have acted on it.
+  [[nodiscard]] std::uint64_t queued_bytes() const { return cleared_ + out_.size(); }
+  [[nodiscard]] std::uint64_t sent_bytes() const { return cleared_ + sent_; }
   /// Sends what the socket takes now. E_NOT_RUNNING when the daemon is gone.
   Result<void> send_some();
 
@@ -100,6 +105,7 @@ class Channel {
   wire::FrameReader reader_;
   std::string out_;
   std::size_t sent_ = 0;
+  std::uint64_t cleared_ = 0;  ///< Bytes that were sent and are no longer in out_.
   std::vector<Attachment> attachments_;
   std::uint64_t next_id_ = 1;
 };

@@ -80,14 +80,20 @@ std::optional<Result<std::string>> Client::take(std::uint64_t id) {
   return answer;
 }
 
-Result<std::string> Client::await_raw(std::uint64_t id, Deadline deadline) {
-  for (;;) {
-    if (auto answer = take(id)) return *std::move(answer);
+Result<bool> Client::wait(std::uint64_t id, Deadline deadline) {
+  while (!answers_.contains(id)) {
     auto stepped = step(deadline);
-    if (!stepped) return std::move(stepped).error();
-    if (!*stepped)
-      return Error(Code::timeout, "no answer from the daemon at " + path() + " in time; it may still come");
+    if (!stepped || !*stepped) return stepped;
   }
+  return true;
+}
+
+Result<std::string> Client::await_raw(std::uint64_t id, Deadline deadline) {
+  auto come = wait(id, deadline);
+  if (!come) return std::move(come).error();
+  if (!*come)
+    return Error(Code::timeout, "no answer from the daemon at " + path() + " in time; it may still come");
+  return *take(id);
 }
 
 Result<std::optional<Push>> Client::poll_push(Deadline deadline) {

@@ -48,6 +48,7 @@ class Client {
   [[nodiscard]] int fd() const { return channel_.fd(); }
   [[nodiscard]] bool wants_to_send() const { return channel_.wants_to_send(); }
   [[nodiscard]] const std::string& path() const { return channel_.path(); }
+  [[nodiscard]] const Channel& channel() const { return channel_; }
   void set_trace(Trace trace) { channel_.set_trace(std::move(trace)); }
   void on_chunk(ChunkFunction function) { on_chunk_ = std::move(function); }
   void on_event(EventFunction function) { on_event_ = std::move(function); }
@@ -68,6 +69,9 @@ class Client {
     if (!raw) return std::move(raw).error();
     return decoded<R>(*raw);
   }
+
+  /// Waits until take(id) has something; false when the deadline passed.
+  Result<bool> wait(std::uint64_t id, Deadline deadline = {});
 
   /// send and await.
   template <class R, class Params>

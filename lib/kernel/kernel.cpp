@@ -178,6 +178,10 @@ void Kernel::adopt(std::vector<keeper::Link::Held> held) {
     auto object = decoder.decode(found.record.data);
     auto record = object ? reflect::from_object<session::Record>(*object, "record", reflect::Unknown::ignore)
                          : Result<session::Record>(object.error());
+    // The one before was replaced, and its release had not reached the keeper yet: the later one has the id.
+    if (session::Session* before = record ? registry_.find(record->id) : nullptr;
+        before && before->ended() && !before->slot())
+      forget(*before);
     if (!record || !is_valid_session_id(record->id) || registry_.find(record->id) ||
         found.slot >= link_->table().slots()) {
       log("the keeper holds process " + std::to_string(found.pid) +

@@ -239,6 +239,11 @@ void stdin_write(Kernel& kernel, Call& call, api::StdinWriteParams params,
   auto reached = kernel.reach(*call.client, params.id);
   if (!reached) return reply(reached.error());
   session::Session& session = **reached;
+  // A repeat of what was accepted is answered as accepted, after the end too: its first answer was lost.
+  const std::uint64_t accepted = params.offset ? session.stdin_state().offset : 0;
+  if (!params.data.data.empty() && params.offset && *params.offset <= accepted &&
+      params.data.data.size() <= accepted - *params.offset)
+    return reply(api::StdinWriteResult{0, accepted});
   auto queue = kernel.stdin_of(session);
   if (!queue) return reply(queue.error());
   if (!(*queue)->has_ring()) {
