@@ -16,6 +16,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <thread>
 #include <unistd.h>
 #include <unordered_map>
 
@@ -83,6 +84,10 @@ void settle_signals() {
   ::pthread_sigmask(SIG_SETMASK, &all, nullptr);
 }
 
+/// How long a new kairod waits for the launches under way, and how often they are looked at. Nobody is pumped
+/// meanwhile; a launch takes a millisecond.
+constexpr std::chrono::milliseconds launch_patience{200};
+constexpr std::chrono::microseconds launch_look{100};
 /// Out of the way of the three low descriptors that each launching thread needs.
 UniqueFd move_up(UniqueFd from) {
   constexpr int low_end = 16;
@@ -298,6 +303,10 @@ void Keeper::greet(std::uint64_t event) {
   welcome.keeper_id = id_;
   welcome.pid = ::getpid();
   if (hello->role == "control" && !control_) {
+    // What the kairod before ordered last is to stand among the sessions that this one is told of: it was
+    // asked for by a client that will ask again. A launch that hangs is not waited for.
+    const SteadyTime until = SteadyClock::now() + launch_patience;
+    while (launching() && SteadyClock::now() < until) std::this_thread::sleep_for(launch_look);
     begin_control(std::move(channel), *hello, std::move(welcome));
   } else if (hello->role == "launch" && control_ && hello->instance_id == instance_id_) {
     channel->send(MessageType::welcome, welcome);

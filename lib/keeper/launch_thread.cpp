@@ -102,8 +102,14 @@ void LaunchThread::serve(Connection& connection) {
     if (message && (*message)->type == MessageType::launch) {
       auto order = read_message<Launch>(**message);
       if (order) {
-        if (connection.epoch != epoch_) break;
-        launch(connection, *order);
+        // Busy first, then the look: whoever ends the epoch and finds nobody busy knows that nothing more
+        // comes.
+        busy_ = true;
+        const bool over = connection.epoch != epoch_;
+        if (!over) launch(connection, *order);
+        busy_ = false;
+        if (over) break;
+        if (!connection.channel.flush()) connection.closed = true;
         continue;
       }
       message = std::move(order).error();
@@ -116,7 +122,6 @@ void LaunchThread::serve(Connection& connection) {
 }
 
 void LaunchThread::launch(Connection& connection, const Launch& order) {
-  busy_ = true;
   const auto refuse = [&](const char* step, int error_number, std::string object) {
     connection.channel.send(MessageType::launch_failed,
                             LaunchFailed{order.token, step, error_number, std::move(object)});
@@ -141,8 +146,6 @@ void LaunchThread::launch(Connection& connection, const Launch& order) {
       connection.channel.send(MessageType::launched, launched);
     }
   }
-  busy_ = false;
-  if (!connection.channel.flush()) connection.closed = true;
 }
 
 std::unique_ptr<Session> LaunchThread::make_session(const Launch& order, Child child, std::uint64_t epoch) {

@@ -171,6 +171,7 @@ void Kernel::adopt(std::vector<keeper::Link::Held> held) {
   for (keeper::Link::Held& each : held) {
     const keeper::HeldSession& found = each.session;
     if (forgotten_.contains(found.key)) {
+      registry_.keep_off(found.slot);
       link_->release(found.key);  // the earlier daemon was killed before it could say so
       continue;
     }
@@ -186,6 +187,7 @@ void Kernel::adopt(std::vector<keeper::Link::Held> held) {
         found.slot >= link_->table().slots()) {
       log("the keeper holds process " + std::to_string(found.pid) +
           " with a record that cannot be read; it is ended");
+      if (found.slot < link_->table().slots()) registry_.keep_off(found.slot);
       link_->signal(found.key, SIGKILL, keeper::SignalScope::all, [](int) {});
       link_->release(found.key);
       continue;
@@ -198,6 +200,10 @@ void Kernel::adopt(std::vector<keeper::Link::Held> held) {
       auto adopted = session.make_standard_input().adopt_ring(std::move(each.stdin_ring));
       if (!adopted) log("session " + session.id() + ": " + adopted.error().message);
     }
+    const keeper::SessionSlot& slot = *session.slot();
+    const std::uint64_t pins[2] = {slot.streams[0].pin, slot.streams[1].pin};
+    if (std::min(pins[0], pins[1]) != stream::no_pin)
+      inherited_[session.key()] = {{pins[0], pins[1]}, std::max(slot.kairod_wants_hold.load(), 2u) - 1};
     began(session, nullptr, {});
     take_note(session, found.note.data);
     const auto known = remembered_.extract(found.key);
@@ -210,6 +216,7 @@ void Kernel::adopt(std::vector<keeper::Link::Held> held) {
   if (held.empty()) return;
   // The readers of the time before have so long to come back; then only those that did count (SPEC 5.4).
   timers_.after(limits::orphaned_hold, [this] {
+    inherited_.clear();
     registry_.for_each(0, [this](session::Session& each) {
       update_pins(each);
       return true;
@@ -571,6 +578,7 @@ void Kernel::forget(session::Session& session) {
     }
     attention_.erase(session.key());
   }
+  inherited_.erase(session.key());
   if (session.log_state(0).tail + session.log_state(1).tail > 0) remove_logs(session.key());
   write_book(session::forgotten(session.key()));
   registry_.remove(session);
@@ -691,6 +699,9 @@ void Kernel::add_wait(session::Session& session, Reply<api::ProcessSession> repl
 // --- output --------------------------------------------------------------------------------------------
 
 void Kernel::add_reader(OutputSubscription& subscription) {
+  const auto held = inherited_.find(subscription.session().key());
+  if (held != inherited_.end() && subscription.lossless() && --held->second.readers == 0)
+    inherited_.erase(held);
   attention_[subscription.session().key()].readers.push_back(&subscription);
   update_pins(subscription.session());
 }
@@ -716,9 +727,14 @@ void Kernel::update_pins(session::Session& session) {
   if (!slot || (stopping_ && !stop_keeper_)) return;
   if (!starting.empty() && starting.contains(session.id())) return;
   const auto it = attention_.find(session.key());
+  const auto held = inherited_.find(session.key());
+  std::uint32_t lossless = held == inherited_.end() ? 0 : held->second.readers;
+  if (it != attention_.end())
+    for (const OutputSubscription* reader : it->second.readers) lossless += reader->lossless() ? 1 : 0;
+  slot->kairod_wants_hold.store(1 + lossless, std::memory_order_relaxed);
   bool resume = false;
   for (unsigned stream = 0; stream < 2; ++stream) {
-    std::uint64_t pin = stream::no_pin;
+    std::uint64_t pin = held == inherited_.end() ? stream::no_pin : held->second.pins[stream];
     if (it != attention_.end())
       for (OutputSubscription* reader : it->second.readers) {
         const stream::Feed* feed = reader->feed(stream);

@@ -226,6 +226,13 @@ class Kernel final : public keeper::Listener {
 
   /// What the list of sessions on disk says; emptied by start().
   std::map<std::uint64_t, session::Entry> remembered_;
+  /// What the lossless readers of an earlier daemon still hold, until as many have come back or their time is
+  /// over.
+  struct Inherited {
+    std::uint64_t pins[2];
+    std::uint32_t readers;
+  };
+  std::unordered_map<std::uint64_t, Inherited> inherited_;
   std::unordered_set<std::uint64_t> forgotten_;  ///< Of those that the keeper may still hold; until start().
   std::optional<session::Book> book_;
   bool book_failing_ = false;
