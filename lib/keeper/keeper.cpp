@@ -132,6 +132,7 @@ class Keeper {
   void on_control(std::uint32_t events);
   void obey(const Message& message);
   void lose_control(const char* why);
+  void hear_last_orders();
   void flush_control();
 
   KeeperOptions options_;
@@ -155,6 +156,7 @@ class Keeper {
   std::uint32_t control_events_ = EPOLLIN;
   std::vector<std::uint64_t> to_welcome_;  ///< Sessions that the new kairod is still to be told.
 
+  bool last_orders_ = false;  ///< They are being heard.
   bool stopped_ = false;
   bool terminated_ = false;
   std::optional<SteadyTime> signals_rest_;  ///< SIGCHLD is not looked at until then.
@@ -422,7 +424,27 @@ void Keeper::obey(const Message& message) {
   }
 }
 
+/// A kairod that was killed may have ordered more than was read: what it has told a client to be accepted may
+/// hang on it (the stdin ring). A write that fails comes before the end is read.
+void Keeper::hear_last_orders() {
+  last_orders_ = true;
+  while (last_orders_ && control_->receive() == Channel::Received::some) {
+    while (last_orders_) {
+      const auto message = control_->next();
+      if (!message) last_orders_ = false;
+      if (!message || !*message) break;
+      obey(**message);
+    }
+  }
+  last_orders_ = false;
+}
+
 void Keeper::lose_control(const char* why) {
+  if (last_orders_) {
+    last_orders_ = false;  // one of them cannot be read
+    return;
+  }
+  if (!why) hear_last_orders();
   if (why) std::fprintf(stderr, "kairo-keeper: closed the control connection: %s\n", why);
   ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, control_->socket(), nullptr);
   control_.reset();
