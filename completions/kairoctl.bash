@@ -2,7 +2,7 @@
 # Install as /usr/share/bash-completion/completions/kairoctl, or: source <(kairoctl completion bash)
 
 _kairoctl_commands="spawn run attach logs write close-stdin wait status ps kill pause resume cancel forget events
-metrics devices ping info introspect completion"
+metrics devices ping info introspect kernel completion"
 _kairoctl_globals="--socket --no-autostart --reconnect --state-dir --any-owner --correlation-id --table --help"
 _kairoctl_program="--id --cwd --env --clean-env --label --replace --stdin --timeout --kill-grace --retain --when-full
 --on-owner-exit --detach-descendants"
@@ -19,6 +19,7 @@ _kairoctl_options() {
     kill) echo "--signal --scope --escalate-after" ;;
     cancel) echo "--reason --grace" ;;
     events) echo "--follow --topic --count" ;;
+    kernel) echo "--processes" ;;
     "") echo "--version" ;;
   esac
 }
@@ -29,7 +30,7 @@ _kairoctl_takes_value() {
     --socket | --reconnect | --state-dir | --correlation-id | --id | --cwd | -e | --env | --label | --stdin | --stdout | --stderr | \
       --timeout | --kill-grace | --retain | --when-full | --on-owner-exit | --from | --stream | --since | --tail | \
       --offset | --status | --owner | -s | --signal | --scope | --escalate-after | --reason | --grace | --topic | \
-      --count) return 0 ;;
+      --count | --processes) return 0 ;;
     -l | -n) return 0 ;;
   esac
   return 1
@@ -60,6 +61,7 @@ _kairoctl() {
     --stream) COMPREPLY=($(compgen -W "stdout stderr" -- "$cur")); return ;;
     --when-full) COMPREPLY=($(compgen -W "drop-oldest block" -- "$cur")); return ;;
     --on-owner-exit) COMPREPLY=($(compgen -W "keep kill" -- "$cur")); return ;;
+    --processes) COMPREPLY=($(compgen -W "keep stop" -- "$cur")); return ;;
     --from) COMPREPLY=($(compgen -W "start end" -- "$cur")); return ;;
     --status) COMPREPLY=($(compgen -W "running exited killed" -- "$cur")); return ;;
     --scope) COMPREPLY=($(compgen -W "group main all" -- "$cur")); return ;;
@@ -77,6 +79,7 @@ _kairoctl() {
     local ids="kairoctl ${socket[*]} --no-autostart ps --quiet"
     case $command in
       spawn | run) COMPREPLY=($(compgen -c -- "$cur")) ;;
+      kernel) COMPREPLY=($(compgen -W "info stop upgrade" -- "$cur")) ;;
       completion) COMPREPLY=($(compgen -W "bash zsh fish" -- "$cur")) ;;
       write | close-stdin | kill | pause | resume | cancel)
         COMPREPLY=($(compgen -W "$($ids 2> /dev/null)" -- "$cur")) ;;

@@ -17,7 +17,7 @@ function __kairoctl_using
 end
 
 set -l commands spawn run attach logs write close-stdin wait status ps kill pause resume cancel forget events \
-    metrics devices ping info introspect completion
+    metrics devices ping info introspect kernel completion
 set -l none "not __kairoctl_using $commands"
 
 complete -c kairoctl -f
@@ -51,6 +51,7 @@ complete -c kairoctl -n $none -a devices -d "List the machine's devices"
 complete -c kairoctl -n $none -a ping -d 'Ask whether the daemon answers'
 complete -c kairoctl -n $none -a info -d "Print the daemon's version, limits and features"
 complete -c kairoctl -n $none -a introspect -d 'Print every method with its schema'
+complete -c kairoctl -n $none -a kernel -d 'Stop the daemon, or replace it by a newer one'
 complete -c kairoctl -n $none -a completion -d 'Print the completion script of a shell'
 
 set -l program '__kairoctl_using spawn run'
@@ -103,4 +104,6 @@ complete -c kairoctl -n '__kairoctl_using events' -s n -l count -x -d 'Leave aft
 
 complete -c kairoctl -n '__kairoctl_using write close-stdin kill pause resume cancel' -a '(__kairoctl_ids)'
 complete -c kairoctl -n '__kairoctl_using attach logs wait status forget' -a '(__kairoctl_ids --all)'
+complete -c kairoctl -n '__kairoctl_using kernel' -l processes -x -a 'keep stop' -d 'What stop does to the programs'
+complete -c kairoctl -n '__kairoctl_using kernel' -a 'info stop upgrade'
 complete -c kairoctl -n '__kairoctl_using completion' -a 'bash zsh fish'

@@ -61,6 +61,7 @@ _kairoctl() {
     'ping:ask whether the daemon answers'
     "info:print the daemon's version, limits and features"
     'introspect:print every method with its schema'
+    'kernel:stop the daemon, or replace it by a newer one'
     'completion:print the completion script of a shell'
   )
 
@@ -106,6 +107,9 @@ _kairoctl() {
     events)
       _arguments $globals '(-f --follow)'{-f,--follow}'[print events as they come]' '*--topic[only these]:pattern:' \
         '(-n --count)'{-n,--count}'[leave after so many]:events:' ;;
+    kernel)
+      _arguments $globals '--processes[what stop does to the programs]:what:(keep stop)' \
+        '1:action:(info stop upgrade)' ;;
     completion) _arguments $globals '1:shell:(bash zsh fish)' ;;
     *) _arguments $globals ;;
   esac

@@ -24,6 +24,7 @@ Action declare_devices(OptionSet& set);      // system.cpp
 Action declare_ping(OptionSet& set);         // system.cpp
 Action declare_info(OptionSet& set);         // system.cpp
 Action declare_introspect(OptionSet& set);   // system.cpp
+Action declare_kernel(OptionSet& set);       // kernel.cpp
 Action declare_completion(OptionSet& set);   // completion.cpp
 
 Action plain_spawn();  // spawn.cpp
@@ -51,6 +52,7 @@ constexpr Command commands[] = {
     {"ping", "Ask whether the daemon answers", declare_ping},
     {"info", "Print the daemon's version, limits and features", declare_info},
     {"introspect", "Print every method with the schema of its parameters and result", declare_introspect},
+    {"kernel", "Stop the daemon, or replace it by a newer one in place", declare_kernel},
     {"completion", "Print the completion script of a shell", declare_completion},
 };
 }  // namespace

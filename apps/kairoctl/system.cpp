@@ -52,8 +52,11 @@ Action declare_devices(OptionSet&) {
 Action declare_ping(OptionSet&) {
   return [](Context& context) { return print_whole(context, "kernel.ping"); };
 }
+int print_info(Context& context) {
+  return print_whole(context, "kernel.info");
+}
 Action declare_info(OptionSet&) {
-  return [](Context& context) { return print_whole(context, "kernel.info"); };
+  return print_info;
 }
 Action declare_introspect(OptionSet&) {
   return [](Context& context) { return print_whole(context, "kernel.introspect"); };

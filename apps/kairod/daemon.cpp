@@ -19,6 +19,7 @@
 #include "ipc/socket_file.hpp"
 #include "keeper/keeper.hpp"
 #include "supervision.hpp"
+#include "upgrade.hpp"
 
 namespace kairo::daemon {
 namespace {
@@ -85,63 +86,97 @@ rlimit raise_open_files() {
   return before;
 }
 
-class Daemon {
+class Daemon final : public kernel::Host {
  public:
-  explicit Daemon(Invocation invocation) : invocation_(std::move(invocation)), signals_(io_) {}
+  Daemon(Invocation invocation, std::optional<Handover> handover)
+      : invocation_(std::move(invocation)), former_(std::move(handover)), signals_(io_) {}
 
   Result<void> start(std::optional<Background>& background);
+  /// Until it is to end, or to be replaced.
   void run() { io_.run(); }
+  [[nodiscard]] bool replaced() const { return state_ == State::upgrading; }
+  /// Returns when that was not possible.
+  Error become_next();
+
+  Result<Next> find_next() override { return daemon::find_next(invocation_.origin); }
+  [[nodiscard]] kernel::OnShutdown on_shutdown() const override { return invocation_.config.on_shutdown; }
+  void stop(kernel::OnShutdown what) override;
+  void upgrade() override;
 
  private:
+  enum class State { serving, stopping, upgrading };
+
+  Result<UniqueFd> listen();
   void wait_signal();
   void reload();
+  void end(kernel::OnShutdown what);
 
   Invocation invocation_;
+  std::optional<Handover> former_;  ///< Of the program whose place this one takes; until start().
+  std::string socket_;
+  std::string state_path_;
+  rlimit files_{};  ///< As they were found.
   boost::asio::io_context io_{1};
   boost::asio::signal_set signals_;
   UniqueFd state_dir_;
   UniqueFd lock_;
+  UniqueFd listener_;  ///< The kernel's, once more, so that it can be handed over.
   std::optional<ipc::SocketFile> socket_file_;
   std::unique_ptr<kernel::Kernel> kernel_;
+  State state_ = State::serving;
+  int late_signal_ = 0;  ///< Came during an upgrade: for the next program.
 };
 
+/// A listening socket: the former program's, a supervisor's, or a new one.
+Result<UniqueFd> Daemon::listen() {
+  auto activated = take_activation_socket();
+  if (!activated) return std::move(activated).error();
+  if (former_) {
+    if (former_->claim) socket_file_.emplace(std::move(*former_->claim));
+    return std::move(former_->listener);
+  }
+  if (*activated) return std::move(*activated);
+  auto made = ipc::SocketFile::listen(socket_);
+  if (!made) return std::move(made).error();
+  socket_file_ = std::move(*made);
+  return socket_file_->take_listener();
+}
+
 Result<void> Daemon::start(std::optional<Background>& background) {
-  const std::string socket = resolve_socket(invocation_.config);
-  const std::string state_dir = resolve_state_dir(invocation_.config, socket);
+  // What a former program serves is served on, whatever the files say by now.
+  socket_ = former_ ? former_->socket : resolve_socket(invocation_.config);
+  state_path_ = former_ ? former_->state_dir : resolve_state_dir(invocation_.config, socket_);
   ::signal(SIGPIPE, SIG_IGN);
-  const rlimit files = raise_open_files();
+  // Heard by this thread alone, and by it when it is ready: threads that are made here inherit the mask.
+  block_signals();
+  files_ = raise_open_files();
   const mode_t mask = ::umask(022);
   ::umask(mask);
 
-  auto activated = take_activation_socket();
-  if (!activated) return std::move(activated).error();
-  auto directory = open_state_dir(state_dir);
+  auto directory = open_state_dir(state_path_);
   if (!directory) return std::move(directory).error();
   state_dir_ = std::move(*directory);
-
-  kernel::KernelOptions options;
-  if (*activated) {
-    options.listener = std::move(*activated);
-  } else {
-    auto listening = ipc::SocketFile::listen(socket);
-    if (!listening) return std::move(listening).error();
-    socket_file_ = std::move(*listening);
-    options.listener = socket_file_->take_listener();
-  }
-  auto lock = lock_state_dir(state_dir_.get(), state_dir);
+  auto listening = listen();
+  if (!listening) return std::move(listening).error();
+  auto lock = former_ ? Result<UniqueFd>(std::move(former_->state_lock))
+                      : lock_state_dir(state_dir_.get(), state_path_);
   if (!lock) {
     if (socket_file_) socket_file_->remove();
     return std::move(lock).error();
   }
   lock_ = std::move(*lock);
+  listener_.reset(::fcntl(listening->get(), F_DUPFD_CLOEXEC, 0));
 
-  options.socket_path = socket;
-  options.state_dir = state_dir;
+  kernel::KernelOptions options;
+  options.listener = std::move(*listening);
+  options.socket_path = socket_;
+  options.state_dir = state_path_;
   options.keeper_command = {"/proc/self/exe", "keeper", "--nofile",
-                            std::to_string(files.rlim_cur) + ":" + std::to_string(files.rlim_max)};
+                            std::to_string(files_.rlim_cur) + ":" + std::to_string(files_.rlim_max)};
   options.umask = mask;
   options.log = log_line;
   options.settings = invocation_.config.settings;
+  options.host = this;
   auto kernel = kernel::Kernel::create(io_, std::move(options));
   if (!kernel) {
     if (socket_file_) socket_file_->remove();
@@ -152,54 +187,107 @@ Result<void> Daemon::start(std::optional<Background>& background) {
 
   for (const int number : {SIGTERM, SIGINT, SIGHUP}) signals_.add(number);
   wait_signal();
+  unblock_signals();
   if (background) {
-    auto ready = background->ready(state_dir + "/kairod.log");
+    auto ready = background->ready(state_path_ + "/kairod.log");
     if (!ready) return ready;
   }
-  notify_supervisor("READY=1\nSTATUS=serving " + socket + "\nMAINPID=" + std::to_string(::getpid()));
-  log_line("serving " + socket + ", state in " + state_dir);
+  notify_supervisor("READY=1\nSTATUS=serving " + socket_ + "\nMAINPID=" + std::to_string(::getpid()));
+  log_line("serving " + socket_ + ", state in " + state_path_);
+  former_.reset();
   return {};
 }
 
 void Daemon::wait_signal() {
   signals_.async_wait([this](const boost::system::error_code& error, int number) {
     if (error) return;
-    if (number == SIGHUP) {
+    if (state_ == State::upgrading)
+      late_signal_ = number == SIGHUP && late_signal_ != 0 ? late_signal_ : number;
+    else if (number == SIGHUP)
       reload();
-      return wait_signal();
+    else if (state_ == State::serving) {
+      log_line("stopping (signal " + std::to_string(number) + ")");
+      stop(invocation_.config.on_shutdown);
     }
-    log_line("stopping (signal " + std::to_string(number) + ")");
-    notify_supervisor("STOPPING=1");
     // A second signal while it stops is heard, too, and changes nothing.
     wait_signal();
-    if (socket_file_) socket_file_->remove();
-    kernel_->stop(invocation_.config.on_shutdown, [this] {
-      signals_.cancel();
-      io_.stop();
-    });
   });
 }
 
+void Daemon::end(kernel::OnShutdown what) {
+  kernel_->stop(what, [this] { io_.stop(); });
+}
+
+void Daemon::stop(kernel::OnShutdown what) {
+  if (state_ != State::serving) return;
+  state_ = State::stopping;
+  notify_supervisor("STOPPING=1");
+  listener_.reset();
+  if (socket_file_) socket_file_->remove();
+  end(what);
+}
+
+void Daemon::upgrade() {
+  if (state_ != State::serving) return;
+  state_ = State::upgrading;
+  block_signals();  // what comes from here on is for the next program
+  log_line("making room for " + invocation_.origin.program);
+  notify_supervisor(reloading_state() + "\nSTATUS=upgrading");
+  end(kernel::OnShutdown::keep);
+}
+
+Error Daemon::become_next() {
+  io_.restart();
+  io_.poll();  // a signal may have been caught before they were blocked
+  kernel_.reset();
+  // Not raise(): a signal of this thread alone would not outlive the exec for certain.
+  if (late_signal_ != 0) ::kill(::getpid(), late_signal_);
+  Handover handover{socket_, state_path_, std::move(listener_), std::move(lock_), {}};
+  if (socket_file_) handover.claim = socket_file_->take_claim();
+  ::setrlimit(RLIMIT_NOFILE, &files_);
+  return daemon::become_next(invocation_.origin, std::move(handover));
+}
+
 void Daemon::reload() {
+  notify_supervisor(reloading_state());
   auto config = load_config(invocation_.config_file);
-  if (!config) return log_line("the configuration was not reloaded: " + config.error().message);
-  kernel_->configure(config->settings);
-  invocation_.config.on_shutdown = invocation_.on_shutdown.value_or(config->on_shutdown);
-  log_line("the configuration was reloaded");
+  if (config) {
+    kernel_->configure(config->settings);
+    invocation_.config.on_shutdown = invocation_.on_shutdown.value_or(config->on_shutdown);
+    log_line("the configuration was reloaded");
+  } else {
+    log_line("the configuration was not reloaded: " + config.error().message);
+  }
+  notify_supervisor("READY=1");
 }
 
 }  // namespace
 
 int run_daemon(Invocation invocation) {
+  auto former = take_handover();
+  if (!former) {
+    log_line(former.error().message);
+    return exit_code_of(former.error());
+  }
   std::optional<Background> background;
-  if (invocation.daemonize) background = Background::enter();
-  Daemon daemon(std::move(invocation));
+  if (invocation.daemonize) {
+    // The former program of this process has gone to the background already.
+    if (!*former)
+      background = Background::enter();
+    else if (::chdir("/") != 0)
+      return exit_internal;
+  }
+  Daemon daemon(std::move(invocation), std::move(*former));
   auto started = daemon.start(background);
   if (!started) {
     log_line(started.error().message);
     return exit_code_of(started.error());
   }
   daemon.run();
+  if (daemon.replaced()) {
+    log_line(daemon.become_next().message + "; the daemon ends");
+    return exit_internal;
+  }
   log_line("stopped");
   return exit_ok;
 }

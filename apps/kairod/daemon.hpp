@@ -5,6 +5,7 @@
 #include <string>
 
 #include "config.hpp"
+#include "upgrade.hpp"
 
 namespace kairo::daemon {
 
@@ -14,6 +15,7 @@ struct Invocation {
   std::optional<kernel::OnShutdown>
       on_shutdown;  ///< Named by --on-shutdown: goes before the files, also on SIGHUP.
   bool daemonize = false;
+  Origin origin;
 };
 
 /// Exit codes of kairod (kairod(8)).

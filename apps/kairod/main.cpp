@@ -6,6 +6,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "base/version.hpp"
 #include "daemon.hpp"
 
 namespace {
@@ -18,8 +19,9 @@ int fail(const std::string& message, int code) {
 }
 
 int run(int argc, char** argv) {
+  const daemon::Origin origin = daemon::origin_of(argc, argv);
   CLI::App app("Kairo's daemon: serves the process kernel on a Unix domain socket", "kairod");
-  app.set_version_flag("--version", KAIRO_VERSION);
+  app.set_version_flag("--version", version());
   std::string socket, state_dir, config_file, on_shutdown, socket_mode = "0600";
   bool check = false;
   daemon::Invocation invocation;
@@ -63,6 +65,7 @@ int run(int argc, char** argv) {
     std::puts(daemon::effective_config(invocation.config).c_str());
     return 0;
   }
+  invocation.origin = origin;
   return daemon::run_daemon(std::move(invocation));
 }
 

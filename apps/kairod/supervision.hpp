@@ -12,6 +12,9 @@ namespace kairo::daemon {
 /// Sends one state of sd_notify(3), such as "READY=1", to $NOTIFY_SOCKET; without one it does nothing.
 void notify_supervisor(const std::string& state);
 
+/// "RELOADING=1" with the time that systemd wants beside it; READY=1 is to follow.
+std::string reloading_state();
+
 /// The listening socket of sd_listen_fds(3), if exactly one was passed to this process; closed when there is
 /// none. Takes the variables out of the environment, so that children do not see them.
 Result<UniqueFd> take_activation_socket();

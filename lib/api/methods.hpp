@@ -58,6 +58,41 @@ struct InfoResult {
   }
 };
 
+/// What becomes of the processes when the daemon stops.
+enum class Processes { keep, stop };
+constexpr auto enum_names(Processes) {
+  return std::array<std::string_view, 2>{"keep", "stop"};
+}
+
+struct StopParams {
+  std::optional<Processes> processes;
+  static constexpr auto fields() {
+    return std::tuple(field("processes", &StopParams::processes, "By default as the daemon is configured"));
+  }
+};
+struct StopResult {
+  std::string instance_id;
+  Processes processes = Processes::keep;
+  static constexpr auto fields() {
+    return std::tuple(field("instanceId", &StopResult::instance_id, "Of the daemon that stops"),
+                      field("processes", &StopResult::processes, "What becomes of them"));
+  }
+};
+
+struct UpgradeResult {
+  std::string instance_id;
+  std::string version;
+  std::string next_version;
+  std::string program;
+  static constexpr auto fields() {
+    using S = UpgradeResult;
+    return std::tuple(field("instanceId", &S::instance_id, "Of the daemon that is replaced"),
+                      field("version", &S::version, "Version of the daemon that is replaced"),
+                      field("nextVersion", &S::next_version, "Version of the program that takes its place"),
+                      field("program", &S::program, "Path of that program"));
+  }
+};
+
 struct MethodDescription {
   std::string name;
   std::string text;

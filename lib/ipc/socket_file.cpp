@@ -34,21 +34,21 @@ Result<SocketFile> SocketFile::listen(const std::string& path) {
   auto address = address_of(path);
   if (!address) return std::move(address).error();
   SocketFile out;
-  out.path_ = path;
+  out.claim_.path = path;
   const std::string attempt = "cannot listen on " + path;
 
   const std::string lock_path = path + ".lock";
-  out.lock_.reset(::open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!out.lock_) {
+  out.claim_.lock.reset(::open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!out.claim_.lock) {
     if (errno == ELOOP)
       return Error(Code::permission_denied, attempt + ": " + lock_path + " is a symbolic link");
     return system_error(attempt + ": cannot open " + lock_path, errno,
                         errno == EACCES ? Code::permission_denied : Code::internal);
   }
   struct stat lock_status {};
-  if (::fstat(out.lock_.get(), &lock_status) != 0 || lock_status.st_uid != ::geteuid())
+  if (::fstat(out.claim_.lock.get(), &lock_status) != 0 || lock_status.st_uid != ::geteuid())
     return Error(Code::permission_denied, attempt + ": " + lock_path + " belongs to another user");
-  if (::flock(out.lock_.get(), LOCK_EX | LOCK_NB) != 0)
+  if (::flock(out.claim_.lock.get(), LOCK_EX | LOCK_NB) != 0)
     return Error(Code::already_exists, attempt + ": a daemon is serving it");
 
   struct stat status {};
@@ -74,8 +74,8 @@ Result<SocketFile> SocketFile::listen(const std::string& path) {
   ::umask(old_mask);
   if (bound != 0) return system_error(attempt, bind_error);
   if (::lstat(path.c_str(), &status) == 0) {
-    out.device_ = status.st_dev;
-    out.inode_ = status.st_ino;
+    out.claim_.device = status.st_dev;
+    out.claim_.inode = status.st_ino;
   }
   if (::listen(out.listener_.get(), SOMAXCONN) != 0) return system_error(attempt, errno);
   return out;
@@ -83,10 +83,10 @@ Result<SocketFile> SocketFile::listen(const std::string& path) {
 
 void SocketFile::remove() {
   struct stat status {};
-  if (inode_ != 0 && ::lstat(path_.c_str(), &status) == 0 && status.st_dev == device_ &&
-      status.st_ino == inode_)
-    ::unlink(path_.c_str());
-  inode_ = 0;
+  if (claim_.inode != 0 && ::lstat(claim_.path.c_str(), &status) == 0 && status.st_dev == claim_.device &&
+      status.st_ino == claim_.inode)
+    ::unlink(claim_.path.c_str());
+  claim_.inode = 0;
 }
 
 }  // namespace kairo::ipc

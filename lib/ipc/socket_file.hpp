@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 
 #include "base/result.hpp"
 #include "base/unique_fd.hpp"
@@ -25,13 +26,21 @@ class SocketFile {
   /// Removes the file if it is still ours.
   void remove();
 
+  /// The right to a socket's file, for a program that takes this one's place in the same process.
+  struct Claim {
+    std::string path;
+    UniqueFd lock;
+    std::uint64_t device = 0;
+    std::uint64_t inode = 0;
+  };
+  explicit SocketFile(Claim claim) : claim_(std::move(claim)) {}
+  /// The file stays, whatever becomes of this object.
+  [[nodiscard]] Claim take_claim() { return std::exchange(claim_, {}); }
+
  private:
   SocketFile() = default;
-  std::string path_;
+  Claim claim_;
   UniqueFd listener_;
-  UniqueFd lock_;
-  std::uint64_t device_ = 0;
-  std::uint64_t inode_ = 0;
 };
 
 }  // namespace kairo::ipc

@@ -11,6 +11,8 @@ namespace kairo::kernel {
 void ping(Kernel&, Call&, api::NoParams, Reply<api::PingResult>);
 void info(Kernel&, Call&, api::NoParams, Reply<api::InfoResult>);
 void introspect(Kernel&, Call&, api::NoParams, Reply<api::IntrospectResult>);
+void stop(Kernel&, Call&, api::StopParams, Reply<api::StopResult>);
+void upgrade(Kernel&, Call&, api::NoParams, Reply<api::UpgradeResult>);
 void identify(Kernel&, Call&, api::IdentifyParams, Reply<api::IdentifyResult>);
 
 // spawn_method.cpp

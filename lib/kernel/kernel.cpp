@@ -12,6 +12,7 @@
 
 #include "base/ids.hpp"
 #include "base/signals.hpp"
+#include "base/version.hpp"
 #include "reflect/decode.hpp"
 #include "wire/payload.hpp"
 
@@ -33,7 +34,8 @@ constexpr std::chrono::seconds journal_sync_interval{1};
 constexpr std::chrono::seconds journal_calm{10};
 /// Before the list of sessions is tried again when the disk refused it.
 constexpr std::chrono::seconds book_retry{5};
-/// On top of the grace, when processes are to end with the daemon and something does not answer.
+/// On top of the grace of processes that are to end with the daemon: a launch that hangs, or a process that
+/// does not die, must not keep it.
 constexpr std::chrono::seconds stop_patience{5};
 std::uint64_t unix_us(SystemTime time) {
   return static_cast<std::uint64_t>(time.time_since_epoch().count());
@@ -128,8 +130,7 @@ void Kernel::start() {
       [this](UniqueFd socket, ipc::Peer peer) { accept(std::move(socket), peer); },
       [this](const Error& error) { log(error.message + "; trying again"); });
   listener_->start();
-  emit_kernel("kairo.kernel.started",
-              {{"version", std::string(KAIRO_VERSION)}, {"instanceId", instance_id_}});
+  emit_kernel("kairo.kernel.started", {{"version", std::string(version())}, {"instanceId", instance_id_}});
 }
 
 void Kernel::configure(const Settings& settings) {
@@ -157,6 +158,12 @@ void Kernel::accept(UniqueFd socket, ipc::Peer peer) {
 bool Kernel::may_act(const access::Principal& who, std::string_view owner) const {
   if (who.may_act_on(owner)) return true;
   return settings().root_reaches_all && who.name() == "user:0";
+}
+
+bool Kernel::may_rule(const access::Principal& who) {
+  // A name only ever narrows: it is that of a tenant, not of the one who runs the house.
+  return (who.uid() == ::geteuid() || who.uid() == 0) &&
+         who.name() == access::Principal::user(who.uid()).name();
 }
 
 Result<session::Session*> Kernel::reach(const Client& client, const std::string& id) const {
@@ -996,17 +1003,21 @@ void Kernel::stop(OnShutdown what, std::function<void()> done) {
       "kairo.kernel.stopping",
       {{"instanceId", instance_id_}, {"processes", std::string(what == OnShutdown::keep ? "keep" : "stop")}});
   listener_->stop();
+  std::chrono::milliseconds patience = stop_patience;
   if (what == OnShutdown::stop) {
     std::vector<session::Session*> all;
     registry_.for_each(0, [&](session::Session& each) {
       if (each.running()) all.push_back(&each);
       return true;
     });
-    for (session::Session* each : all)
-      terminate(*each, api::EndReason::kernel_shutdown, {},
-                std::chrono::milliseconds(each->record().kill_grace_ms));
+    for (session::Session* each : all) {
+      const std::chrono::milliseconds grace(each->record().kill_grace_ms);
+      terminate(*each, api::EndReason::kernel_shutdown, {}, grace);
+      patience = std::max(patience, grace + stop_patience);
+    }
     stop_keeper_ = true;
   }
+  timers_.after(patience, [this] { stop_when_idle(true); });
   stop_when_idle();
 }
 

@@ -21,6 +21,7 @@
 #include <boost/asio/thread_pool.hpp>
 
 #include "access/principal.hpp"
+#include "api/methods.hpp"
 #include "event/bus.hpp"
 #include "event/file_journal.hpp"
 #include "ipc/listener.hpp"
@@ -39,7 +40,26 @@
 namespace kairo::kernel {
 
 /// What to do with the processes when the daemon stops.
-enum class OnShutdown { keep, stop };
+using OnShutdown = api::Processes;
+
+/// The process that the kernel lives in, for kernel.stop and kernel.upgrade. But for find_next, everything is
+/// called on the kernel's thread, and neither stop nor upgrade calls the kernel before it has returned.
+class Host {
+ public:
+  struct Next {
+    std::string program;
+    std::string version;
+  };
+  /// Looks for a program that can take this one's place. May take seconds; called on a worker thread.
+  virtual Result<Next> find_next() = 0;
+  /// What the configuration says of the processes at a stop.
+  [[nodiscard]] virtual OnShutdown on_shutdown() const = 0;
+  virtual void stop(OnShutdown what) = 0;
+  virtual void upgrade() = 0;
+
+ protected:
+  ~Host() = default;
+};
 
 struct KernelOptions {
   std::string socket_path;  ///< For children and for kernel.info.
@@ -49,6 +69,7 @@ struct KernelOptions {
   mode_t umask = 022;  ///< Of children whose spawn names none.
   std::function<void(const std::string&)> log = [](const std::string&) {};
   Settings settings;
+  Host* host = nullptr;  ///< Without one kernel.stop and kernel.upgrade are E_UNSUPPORTED.
 };
 
 class Kernel final : public keeper::Listener {
@@ -85,6 +106,8 @@ class Kernel final : public keeper::Listener {
 
   /// Whether `who` may act on what `owner` created.
   [[nodiscard]] bool may_act(const access::Principal& who, std::string_view owner) const;
+  /// Whether `who` may stop or replace the daemon.
+  [[nodiscard]] static bool may_rule(const access::Principal& who);
   /// The session `id`, if the caller may act on it; else E_NOT_FOUND or E_PERMISSION_DENIED.
   Result<session::Session*> reach(const Client& client, const std::string& id) const;
 

@@ -1,6 +1,11 @@
 // kernel.* and identify.
+#include <memory>
+#include <optional>
 #include <unistd.h>
 
+#include <boost/asio/post.hpp>
+
+#include "base/version.hpp"
 #include "kernel/handlers.hpp"
 
 namespace kairo::kernel {
@@ -11,7 +16,7 @@ void ping(Kernel&, Call&, api::NoParams, Reply<api::PingResult> reply) {
 
 void info(Kernel& kernel, Call&, api::NoParams, Reply<api::InfoResult> reply) {
   api::InfoResult out;
-  out.version = KAIRO_VERSION;
+  out.version = version();
   out.protocol_version = wire::protocol_version;
   out.instance_id = kernel.instance_id();
   out.keeper_id = kernel.link().keeper_id();
@@ -49,6 +54,41 @@ void introspect(Kernel& kernel, Call&, api::NoParams, Reply<api::IntrospectResul
                            reflect::Any{reflect::to_msgpack_schema(*method.params, true)},
                            reflect::Any{reflect::to_msgpack_schema(*method.result, false)}});
   reply(out);
+}
+
+namespace {
+
+/// Nothing when the daemon can be asked to stop or to replace itself.
+std::optional<Error> cannot_end(const Kernel& kernel) {
+  if (!kernel.options().host)
+    return Error(Code::unsupported, "this kernel has no daemon around it that could be stopped");
+  if (kernel.stopping()) return Error(Code::shutting_down, "the daemon is stopping already");
+  return std::nullopt;
+}
+
+}  // namespace
+
+void stop(Kernel& kernel, Call&, api::StopParams params, Reply<api::StopResult> reply) {
+  if (auto error = cannot_end(kernel)) return reply(*error);
+  Host& host = *kernel.options().host;
+  const OnShutdown what = params.processes.value_or(host.on_shutdown());
+  reply(api::StopResult{kernel.instance_id(), what});
+  reply.flush();
+  boost::asio::post(kernel.io(), [&host, what] { host.stop(what); });
+}
+
+void upgrade(Kernel& kernel, Call&, api::NoParams, Reply<api::UpgradeResult> reply) {
+  if (auto error = cannot_end(kernel)) return reply(*error);
+  boost::asio::post(kernel.worker(), [&kernel, reply] {
+    auto next = std::make_shared<Result<Host::Next>>(kernel.options().host->find_next());
+    boost::asio::post(kernel.io(), [&kernel, reply, next] {
+      if (!*next) return reply(next->error());
+      if (auto error = cannot_end(kernel)) return reply(*error);
+      reply(api::UpgradeResult{kernel.instance_id(), version(), (*next)->version, (*next)->program});
+      reply.flush();
+      kernel.options().host->upgrade();
+    });
+  });
 }
 
 void identify(Kernel&, Call& call, api::IdentifyParams params, Reply<api::IdentifyResult> reply) {

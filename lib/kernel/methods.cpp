@@ -12,6 +12,11 @@ Method row(std::string_view name, Needs needs, void (*handler)(Kernel&, Call&, P
   Method method{name, text, needs, &reflect::type_info<P>(), &reflect::type_info<R>(), {}};
   method.call = [handler, needs](Kernel& kernel, Call& call, const msgpack::object* params,
                                  Answerer answerer) {
+    if (needs == Needs::rule && !kernel.may_rule(call.client->principal()))
+      return answerer.fail(Error(Code::permission_denied,
+                                 "only the daemon's own user and root may do that, under no name of theirs; "
+                                 "this connection acts as " +
+                                     call.client->principal().name()));
     P decoded{};
     static const msgpack::object none = [] {
       msgpack::object map;
@@ -53,6 +58,9 @@ MethodTable::MethodTable() {
       row("kernel.ping", Needs::nothing, ping, "Answers at once"),
       row("kernel.info", Needs::nothing, info, "Version, instance, limits, and what works on this host"),
       row("kernel.introspect", Needs::nothing, introspect, "Every method with its parameters and result"),
+      row("kernel.stop", Needs::rule, stop, "Stops the daemon, as SIGTERM does"),
+      row("kernel.upgrade", Needs::rule, upgrade,
+          "Replaces the daemon by the program that is now at its path, in place"),
       row("identify", Needs::nothing, identify, "Narrows this connection to a name of its user"),
       row("process.spawn", Needs::spawn, spawn, "Starts a program"),
       row("process.status", Needs::reach, status, "One session"),

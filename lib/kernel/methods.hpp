@@ -18,6 +18,7 @@ enum class Needs {
   nothing,  ///< Any connection.
   reach,    ///< The right to act on the session that the params name; the handler asks Kernel::reach.
   spawn,    ///< The right to create processes.
+  rule,     ///< The right to stop and replace the daemon: of its own user and of root, under no name.
 };
 
 struct Method {

@@ -54,7 +54,11 @@ TEST_CASE("a wrong command line is exit code 64 and one JSON document") {
                                                        {"ps", "--status", "asleep"},
                                                        {"wait", "--timeout", "1h30", "x"},
                                                        {"--socket"},
-                                                       {"completion", "tcsh"}};
+                                                       {"completion", "tcsh"},
+                                                       {"kernel"},
+                                                       {"kernel", "restart"},
+                                                       {"kernel", "stop", "--processes", "some"},
+                                                       {"kernel", "upgrade", "--processes", "keep"}};
   for (const auto& words : wrong) {
     std::vector<std::string> argv{kairoctl_path(), "--no-autostart", "--socket", "/nonexistent/socket"};
     argv.insert(argv.end(), words.begin(), words.end());
@@ -79,7 +83,7 @@ TEST_CASE("an empty command line for run is told apart from a program named by a
 
 TEST_CASE("every command and long option that help knows stands in the manual and in all completions") {
   const auto all = commands();
-  CHECK(all.size() == 21);
+  CHECK(all.size() == 22);
   const std::string source = KAIRO_TEST_SOURCE;
   // mdoc writes "--name" as "Fl -name".
   const std::string manual = read_file(source + "/man/kairoctl.1");

@@ -13,7 +13,7 @@ kairoTest('ping, info and introspect describe the kernel', async ({ client, daem
   const { methods } = await client.request('kernel.introspect', {});
   const names = methods.map(({ name }) => name);
   const wanted =
-    'kernel.ping kernel.info kernel.introspect identify process.spawn process.status process.list process.wait ' +
+    'kernel.ping kernel.info kernel.introspect kernel.stop kernel.upgrade identify process.spawn process.status process.list process.wait ' +
     'process.kill process.pause process.resume process.cancel process.forget process.stdin.write ' +
     'process.stdin.close process.attach process.detach process.credit process.read event.subscribe ' +
     'event.unsubscribe event.publish system.get_metrics device.list';

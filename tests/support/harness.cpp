@@ -298,7 +298,7 @@ Ran run(std::vector<std::string> argv, const std::string& input, const StartOpti
 Daemon::Daemon() : Daemon(Options{}) {}
 
 Daemon::Daemon(const Options& options) {
-  if (options.start) start(options.arguments);
+  if (options.start) start(options);
 }
 
 Daemon::~Daemon() {
@@ -321,13 +321,14 @@ void Daemon::complain(const std::string& problem) {
   ADD_FAIL_CHECK_AT("harness", 0, problem << "\nthe daemon said:\n" << log);
 }
 
-void Daemon::start(const std::vector<std::string>& arguments) {
-  std::vector<std::string> argv{kairod_path(), "--socket",      socket(), "--state-dir",
-                                state_dir(),   "--on-shutdown", "stop"};
-  argv.insert(argv.end(), arguments.begin(), arguments.end());
+void Daemon::start(const Options& wanted) {
+  std::vector<std::string> argv{wanted.program, "--socket",      socket(), "--state-dir",
+                                state_dir(),    "--on-shutdown", "stop"};
+  argv.insert(argv.end(), wanted.arguments.begin(), wanted.arguments.end());
   StartOptions options;
   options.stdin_null = true;
-  options.env = {{"KAIRO_IPC_SOCKET", std::nullopt}};
+  options.env = wanted.env;
+  options.env.emplace("KAIRO_IPC_SOCKET", std::nullopt);
   daemon_.emplace(argv, options);
   daemon_->await(
       [&] {

@@ -26,6 +26,11 @@ inline constexpr std::chrono::seconds patience{120};  // programs start many tim
 inline constexpr std::chrono::seconds patience{30};
 #endif
 
+/// Paths of the programs under test.
+std::string kairod_path();
+std::string kairoctl_path();
+std::string test_child_path();
+
 /// A directory below /tmp that is removed at the end.
 class TempDir {
  public:
@@ -114,6 +119,8 @@ class Daemon {
   struct Options {
     bool start = true;
     std::vector<std::string> arguments = {};  ///< Further ones of kairod.
+    std::string program = kairod_path();
+    std::map<std::string, std::optional<std::string>> env = {};  ///< Of kairod.
   };
   Daemon();
   explicit Daemon(const Options& options);
@@ -142,7 +149,7 @@ class Daemon {
   void stop();
 
  private:
-  void start(const std::vector<std::string>& arguments);
+  void start(const Options& options);
   void end_sessions();
   void check_descriptors(const Pids& pids);
   void complain(const std::string& problem);
@@ -152,11 +159,6 @@ class Daemon {
   std::map<pid_t, std::size_t> descriptors_;  ///< Of daemon and keeper when they were idle at the start.
   bool stopped_ = false;
 };
-
-/// Paths of the programs under test.
-std::string kairod_path();
-std::string kairoctl_path();
-std::string test_child_path();
 
 /// Processes whose environment has this entry ("KAIRO_IPC_SOCKET=...").
 std::vector<pid_t> processes_with(const std::string& entry);
