@@ -1,6 +1,7 @@
 // The kernel: everything that a request may touch, on one thread. It composes the modules below; what a
 // method does stands in the file of its domain (process_methods.cpp, output_methods.cpp, ...), one row each
-// in methods.cpp.
+// in methods.cpp. Its own parts: kernel.cpp (clients, the life of a session, events), adoption.cpp (the time
+// before, a keeper that has gone), records.cpp (what is on disk), readers.cpp (who reads output).
 //
 // Order of calls: create() (finds or starts the keeper, listens), run() until stop() was called and has
 // finished.
@@ -38,6 +39,14 @@
 #include "system/metrics.hpp"
 
 namespace kairo::kernel {
+
+/// How often ended sessions and the size of the logs are looked after; the shorter where logs may grow.
+inline constexpr std::chrono::seconds expiry_interval{60};
+inline constexpr std::chrono::seconds growth_interval{5};
+
+inline std::uint64_t unix_us(SystemTime time) {
+  return static_cast<std::uint64_t>(time.time_since_epoch().count());
+}
 
 /// What to do with the processes when the daemon stops.
 using OnShutdown = api::Processes;
@@ -185,6 +194,9 @@ class Kernel final : public keeper::Listener {
   Kernel(boost::asio::io_context& io, KernelOptions options);
   void accept(UniqueFd socket, ipc::Peer peer);
   void adopt(std::vector<keeper::Link::Held> held);
+  [[nodiscard]] keeper::LinkOptions link_options() const {
+    return {options_.state_dir, instance_id_, options_.keeper_command};
+  }
   Result<void> open_files();
   void restore_ended();
   void sync_journal_soon();

@@ -1,0 +1,225 @@
+// What is kept on disk of sessions and events, and when it goes.
+#include <cerrno>
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <boost/asio/post.hpp>
+
+#include "kernel/kernel.hpp"
+
+namespace kairo::kernel {
+namespace {
+
+/// What a power loss may take of the events. (A kill takes none.)
+constexpr std::chrono::seconds journal_sync_interval{1};
+/// Before the list of sessions is tried again when the disk refused it.
+constexpr std::chrono::seconds book_retry{5};
+
+}  // namespace
+
+Result<void> Kernel::open_files() {
+  const UniqueFd state_dir(::open(options_.state_dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!state_dir) return system_error("cannot open " + options_.state_dir, errno);
+  if (::mkdirat(state_dir.get(), "logs", 0700) != 0 && errno != EEXIST)
+    return system_error("cannot make " + options_.state_dir + "/logs", errno);
+  logs_dir_.reset(::openat(state_dir.get(), "logs", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+  if (!logs_dir_) return system_error("cannot open " + options_.state_dir + "/logs", errno);
+
+  event::FileJournal::Options journal;
+  journal.state_dir = state_dir.get();
+  journal.on_record = [this](const event::Fact& fact) {
+    if (fact.event.type == "kairo.process.exited") exit_told_.insert(fact.session_key);
+  };
+  auto events = event::FileJournal::open(std::move(journal));
+  if (!events) return std::move(events).error();
+  for (const std::string& each : events->damages) log(each);
+  journal_ = events->journal.get();
+  bus_.emplace(std::move(events->journal));
+
+  auto book = session::Book::open(state_dir.get(), [this](session::Entry entry) {
+    const std::uint64_t key = entry.key;
+    if (entry.forgotten) {
+      remembered_.erase(key);
+      forgotten_.insert(key);
+    } else {
+      forgotten_.erase(key);
+      remembered_.insert_or_assign(key, std::move(entry));
+    }
+  });
+  if (!book) return std::move(book).error();
+  for (const std::string& each : book->damages) log(each);
+  book_damaged_ = !book->damages.empty();
+  book_.emplace(std::move(book->book));
+  // Before a keeper that is started now puts a table of its own in its place.
+  UniqueFd table(::openat(state_dir.get(), "table", O_RDWR | O_CLOEXEC | O_NOFOLLOW));
+  if (table)
+    if (auto old = keeper::Table::open(std::move(table))) old_table_.emplace(std::move(*old));
+  return {};
+}
+
+void Kernel::sync_journal_soon() {
+  if (journal_sync_due_) return;
+  journal_sync_due_ = true;
+  timers_.after(journal_sync_interval, [this] {
+    journal_sync_due_ = false;
+    boost::asio::post(worker_, [this] {
+      static_cast<void>(journal_->sync());
+      for (const std::string& each : journal_->take_damages()) log(each);
+    });
+  });
+}
+
+bool Kernel::put_on_record(const session::Session& session) {
+  return write_book(session::entry_of(session));
+}
+
+bool Kernel::write_book(const session::Entry& entry) {
+  auto written = book_->append(entry);
+  if (written) {
+    if (restored_ && book_->wants_compaction() && !book_failing_) compact_book();
+    return true;
+  }
+  if (book_failing_) return false;
+  book_failing_ = true;
+  log("the list of sessions cannot be written: " + written.error().message);
+  emit_kernel("kairo.kernel.degraded",
+              {{"what", std::string("sessions")}, {"message", written.error().message}});
+  timers_.after(book_retry, [this] { compact_book(); });
+  return false;
+}
+
+void Kernel::compact_book() {
+  std::vector<session::Entry> entries;
+  registry_.for_each(0, [&](session::Session& each) {
+    entries.push_back(session::entry_of(each));
+    return true;
+  });
+  auto compacted = book_->compact(entries);
+  if (!compacted) {
+    if (!book_failing_) log("the list of sessions cannot be written anew: " + compacted.error().message);
+    book_failing_ = true;
+    timers_.after(book_retry, [this] { compact_book(); });
+    return;
+  }
+  if (book_failing_) log("the list of sessions is written again");
+  book_failing_ = false;
+  // Now their ends are on record: the keeper may forget them.
+  for (const std::uint64_t key : std::exchange(unrecorded_, {}))
+    if (session::Session* each = registry_.find_key(key)) release_if_recorded(*each);
+  boost::asio::post(worker_, [finish = std::move(*compacted)] { static_cast<void>(finish()); });
+}
+
+void Kernel::forget(session::Session& session) {
+  const auto it = attention_.find(session.key());
+  if (it != attention_.end()) {
+    answer_reads(session, true);
+    while (!it->second.readers.empty()) {
+      OutputSubscription* reader = it->second.readers.back();
+      reader->client().unsubscribe(std::string(reader->id()));
+    }
+    attention_.erase(session.key());
+  }
+  inherited_.erase(session.key());
+  // Out of the registry first, from which the list may be written anew; the logs last.
+  unrecorded_.erase(session.key());
+  const auto removed = registry_.remove(session);
+  write_book(session::forgotten(removed->key()));
+  if (removed->log_state(0).tail + removed->log_state(1).tail > 0) remove_logs(removed->key());
+}
+
+void Kernel::remove_logs(std::uint64_t key) {
+  // Dropping 64 MiB of pages takes milliseconds: not on this thread.
+  boost::asio::post(worker_, [dir = logs_dir_.get(), key] {
+    for (unsigned stream = 0; stream < 2; ++stream)
+      ::unlinkat(dir, stream::log_file_name(key, stream).c_str(), 0);
+  });
+}
+
+void Kernel::sweep_logs() {
+  // Logs of sessions that nobody knows any more (their daemon was killed before it had dropped them).
+  std::unordered_set<std::string> known;
+  registry_.for_each(0, [&](session::Session& each) {
+    for (unsigned stream = 0; stream < 2; ++stream) known.insert(stream::log_file_name(each.key(), stream));
+    return true;
+  });
+  // What is spawned while the worker looks has a higher key.
+  boost::asio::post(worker_, [path = options_.state_dir + "/logs", known = std::move(known),
+                              first_new = stream::log_file_name(registry_.next_key(), 0)] {
+    DIR* dir = ::opendir(path.c_str());
+    if (!dir) return;
+    while (const dirent* entry = ::readdir(dir)) {
+      const std::string name = entry->d_name;
+      if (name.size() == first_new.size() && name[16] == '.' && name < first_new && !known.contains(name))
+
+        ::unlinkat(::dirfd(dir), name.c_str(), 0);
+    }
+    ::closedir(dir);
+  });
+}
+
+void Kernel::expire_within(std::chrono::seconds delay) {
+  if (stopping_) return;
+  const SteadyTime at = SteadyClock::now() + delay;
+  if (expiry_ != 0 && expiry_at_ <= at) return;
+  timers_.cancel(expiry_);
+  expiry_at_ = at;
+  expiry_ = timers_.at(at, [this] {
+    expiry_ = 0;
+    expire();
+    if (registry_.size() > 0) expire_within(logs_want_attention_ ? growth_interval : expiry_interval);
+  });
+}
+
+void Kernel::expire() {
+  for (session::Session* old : registry_.expired(
+           settings().ended_sessions, system_now() - std::chrono::hours(settings().ended_session_hours)))
+    forget(*old);
+  std::uint64_t total = 0;
+  registry_.for_each(0, [&](session::Session& each) {
+    for (unsigned stream = 0; stream < 2; ++stream) {
+      const stream::LogState log = each.log_state(stream);
+      total += log.tail - log.floor;
+    }
+    return true;
+  });
+  const std::uint64_t most = settings().total_log_bytes;
+  logs_want_attention_ = total > most / 2 || total > log_bytes_ + most / 64;
+  log_bytes_ = total;
+  if (total <= most) return;
+  for (session::Session* old : registry_.ended()) {
+    if (total <= most) return;
+    if (old->slot()) continue;
+    std::uint64_t bytes = 0;
+    for (unsigned stream = 0; stream < 2; ++stream) {
+      const stream::LogState log = old->log_state(stream);
+      bytes += log.tail - log.floor;
+    }
+    if (bytes > 0 && drop_logs(*old)) total -= bytes;
+  }
+  if (total > most) stop_growth();
+}
+
+bool Kernel::drop_logs(session::Session& session) {
+  const auto it = attention_.find(session.key());
+  if (it != attention_.end() && !it->second.readers.empty()) return false;  // next time
+  session.drop_logs();
+  put_on_record(session);
+  remove_logs(session.key());
+  return true;
+}
+
+void Kernel::stop_growth() {
+  std::size_t stopped = 0;
+  registry_.for_each(0, [&](session::Session& each) {
+    if (!each.slot() || each.record().block_when_full) return true;
+    for (stream::StreamSlot& stream : each.slot()->streams)
+      if (stream.no_growth.exchange(1, std::memory_order_relaxed) == 0) ++stopped;
+    return true;
+  });
+  if (stopped > 0)
+    log("all logs together are over totalLogBytes (" + std::to_string(settings().total_log_bytes) +
+        "): " + std::to_string(stopped) + " logs of live sessions grow no further");
+}
+
+}  // namespace kairo::kernel
