@@ -513,6 +513,9 @@ int refuse(const Error& error) {
 int run_keeper(KeeperOptions options) {
   if (::gettid() != ::getpid()) return refuse(Error(Code::internal, "not on the process's main thread"));
   ::mallopt(M_ARENA_MAX, 1);  // a second arena for the launching thread would cost more than its lock
+  // Fixed, where glibc would raise them with the first large buffer and keep what was used at the peak.
+  ::mallopt(M_MMAP_THRESHOLD, 128 << 10);
+  ::mallopt(M_TRIM_THRESHOLD, 256 << 10);
   ::prctl(PR_SET_NAME, "kairo-keeper");
   settle_signals();
   if (::prctl(PR_SET_CHILD_SUBREAPER, 1) != 0)
