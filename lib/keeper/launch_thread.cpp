@@ -46,14 +46,35 @@ LaunchThread::~LaunchThread() {
 }
 
 Result<void> LaunchThread::start() {
-  poke_ = UniqueFd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!poke_) poke_ = UniqueFd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!poke_) return system_error("cannot make an eventfd", errno);
+  if (thread_.joinable()) return {};
+  stop_ = ended_ = false;
   try {
-    thread_ = std::thread([this] { run(); });
+    thread_ = std::thread([this] {
+      run();
+      ended_ = true;
+    });
   } catch (const std::system_error& error) {
     return system_error("cannot start the launching thread", error.code().value());
   }
   return {};
+}
+
+bool LaunchThread::rest(std::chrono::milliseconds patience) {
+  if (!thread_.joinable()) return true;
+  const SteadyTime deadline = SteadyClock::now() + patience;
+  stop_ = true;
+  ::eventfd_write(poke_.get(), 1);
+  while (!ended_ && SteadyClock::now() < deadline) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  if (!ended_) {
+    stop_ = false;
+    // It may have seen the order to stop just before that was taken back.
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    if (!ended_) return false;
+  }
+  thread_.join();
+  return true;
 }
 
 void LaunchThread::add(UniqueFd socket, std::uint64_t epoch) {

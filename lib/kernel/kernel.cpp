@@ -40,7 +40,7 @@ std::uint64_t unix_us(SystemTime time) {
 }
 
 keeper::LinkOptions link_options(const KernelOptions& options, const std::string& instance_id) {
-  return {options.state_dir, instance_id, options.keeper_command};
+  return {options.state_dir, instance_id, options.keeper_command, options.next_keeper.get()};
 }
 
 /// A year: longer waits would overflow a time point.
@@ -69,6 +69,9 @@ Result<std::unique_ptr<Kernel>> Kernel::create(boost::asio::io_context& io, Kern
   auto connected = keeper::Link::connect(io, link_options(kernel->options_, kernel->instance_id_));
   if (!connected) return std::move(connected).error();
   kernel->link_ = std::move(*connected);
+  kernel->options_.next_keeper.reset();  // one that is started later is this program
+  if (const auto& why = kernel->link_->not_upgraded())
+    kernel->log("the keeper goes on as the program that it was: " + *why);
   return kernel;
 }
 

@@ -66,7 +66,8 @@ struct KernelOptions {
   UniqueFd listener;        ///< Listening socket.
   std::string state_dir;    ///< Absolute.
   std::vector<std::string> keeper_command;
-  mode_t umask = 022;  ///< Of children whose spawn names none.
+  UniqueFd next_keeper;  ///< A program that a keeper which runs already is to become; or none.
+  mode_t umask = 022;    ///< Of children whose spawn names none.
   std::function<void(const std::string&)> log = [](const std::string&) {};
   Settings settings;
   Host* host = nullptr;  ///< Without one kernel.stop and kernel.upgrade are E_UNSUPPORTED.
