@@ -16,6 +16,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <thread>
 #include <unistd.h>
 #include <unordered_map>
 
@@ -48,8 +49,6 @@ constexpr std::chrono::seconds first_control_wait{10};
 /// How often a keeper that only waits for a kairod looks whether one can still come.
 constexpr std::chrono::seconds abandoned_check{60};
 constexpr int events_per_turn = 256;
-/// An upgrade waits so long for a launch that is under way.
-constexpr std::chrono::milliseconds launch_patience{500};
 
 /// The most descriptors that this process may have, after the limit was raised as far as it goes (SPEC 4.8).
 int raise_descriptor_limit(std::uint64_t own_max) {
@@ -86,6 +85,10 @@ void settle_signals() {
   ::pthread_sigmask(SIG_SETMASK, &all, nullptr);
 }
 
+/// How long a new kairod, or an upgrade, waits for the launches under way, and how often they are looked at.
+/// Nobody is pumped meanwhile; a launch takes a millisecond.
+constexpr std::chrono::milliseconds launch_patience{200};
+constexpr std::chrono::microseconds launch_look{100};
 /// Out of the way of the three low descriptors that each launching thread needs.
 UniqueFd move_up(UniqueFd from) {
   constexpr int low_end = 16;
@@ -133,6 +136,7 @@ class Keeper {
   void obey(const Message& message);
   Error become(int program, const Upgrade& order);
   void lose_control(const char* why);
+  void hear_last_orders();
   void flush_control();
 
   KeeperOptions options_;
@@ -156,7 +160,8 @@ class Keeper {
   std::uint32_t control_events_ = EPOLLIN;
   std::vector<std::uint64_t> to_welcome_;  ///< Sessions that the new kairod is still to be told.
 
-  bool awaited_ = true;  ///< Nobody has come yet since this program began.
+  bool awaited_ = true;       ///< Nobody has come yet since this program began.
+  bool last_orders_ = false;  ///< They are being heard.
   bool stopped_ = false;
   bool terminated_ = false;
   std::optional<SteadyTime> signals_rest_;  ///< SIGCHLD is not looked at until then.
@@ -320,6 +325,10 @@ void Keeper::greet(std::uint64_t event) {
   welcome.keeper_id = id_;
   welcome.pid = ::getpid();
   if (hello->role == "control" && !control_) {
+    // What the kairod before ordered last is to stand among the sessions that this one is told of: it was
+    // asked for by a client that will ask again. A launch that hangs is not waited for.
+    const SteadyTime until = SteadyClock::now() + launch_patience;
+    while (launching() && SteadyClock::now() < until) std::this_thread::sleep_for(launch_look);
     begin_control(std::move(channel), *hello, std::move(welcome));
   } else if (hello->role == "launch" && control_ && hello->instance_id == instance_id_) {
     channel->send(MessageType::welcome, welcome);
@@ -481,7 +490,27 @@ Error Keeper::become(int program, const Upgrade& order) {
   return why;
 }
 
+/// A kairod that was killed may have ordered more than was read: what it has told a client to be accepted may
+/// hang on it (the stdin ring). A write that fails comes before the end is read.
+void Keeper::hear_last_orders() {
+  last_orders_ = true;
+  while (last_orders_ && control_->receive() == Channel::Received::some) {
+    while (last_orders_) {
+      const auto message = control_->next();
+      if (!message) last_orders_ = false;
+      if (!message || !*message) break;
+      obey(**message);
+    }
+  }
+  last_orders_ = false;
+}
+
 void Keeper::lose_control(const char* why) {
+  if (last_orders_) {
+    last_orders_ = false;  // one of them cannot be read
+    return;
+  }
+  if (!why) hear_last_orders();
   if (why) std::fprintf(stderr, "kairo-keeper: closed the control connection: %s\n", why);
   ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, control_->socket(), nullptr);
   control_.reset();

@@ -51,10 +51,7 @@ Result<void> LaunchThread::start() {
   if (thread_.joinable()) return {};
   stop_ = ended_ = false;
   try {
-    thread_ = std::thread([this] {
-      run();
-      ended_ = true;
-    });
+    thread_ = std::thread([this] { run(); });
   } catch (const std::system_error& error) {
     return system_error("cannot start the launching thread", error.code().value());
   }
@@ -67,11 +64,12 @@ bool LaunchThread::rest(std::chrono::milliseconds patience) {
   stop_ = true;
   ::eventfd_write(poke_.get(), 1);
   while (!ended_ && SteadyClock::now() < deadline) std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  if (!ended_) {
-    stop_ = false;
-    // It may have seen the order to stop just before that was taken back.
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    if (!ended_) return false;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!ended_) {
+      stop_ = false;
+      return false;
+    }
   }
   thread_.join();
   return true;
@@ -87,9 +85,11 @@ void LaunchThread::add(UniqueFd socket, std::uint64_t epoch) {
 
 void LaunchThread::run() {
   std::vector<pollfd> polled;
-  while (!stop_) {
+  for (;;) {
     {
       const std::lock_guard lock(mutex_);
+      ended_ = stop_.load();  // as one step with the look, for rest()
+      if (ended_) return;
       for (Connection& each : added_) connections_.push_back(std::move(each));
       added_.clear();
     }
@@ -99,7 +99,10 @@ void LaunchThread::run() {
       const int events = (waiting < waiting_answers_bytes ? POLLIN : 0) | (waiting > 0 ? POLLOUT : 0);
       polled.push_back(pollfd{each.channel.socket(), static_cast<short>(events), 0});
     }
-    if (::poll(polled.data(), polled.size(), -1) < 0 && errno != EINTR) return;
+    if (::poll(polled.data(), polled.size(), -1) < 0 && errno != EINTR) {
+      ended_ = true;
+      return;
+    }
     eventfd_t count;
     if (polled[0].revents) ::eventfd_read(poke_.get(), &count);
     for (std::size_t i = 0; i < connections_.size(); ++i) {
@@ -123,8 +126,14 @@ void LaunchThread::serve(Connection& connection) {
     if (message && (*message)->type == MessageType::launch) {
       auto order = read_message<Launch>(**message);
       if (order) {
-        if (connection.epoch != epoch_) break;
-        launch(connection, *order);
+        // Busy first, then the look: whoever ends the epoch and finds nobody busy knows that nothing more
+        // comes.
+        busy_ = true;
+        const bool over = connection.epoch != epoch_;
+        if (!over) launch(connection, *order);
+        busy_ = false;
+        if (over) break;
+        if (!connection.channel.flush()) connection.closed = true;
         continue;
       }
       message = std::move(order).error();
@@ -137,7 +146,6 @@ void LaunchThread::serve(Connection& connection) {
 }
 
 void LaunchThread::launch(Connection& connection, const Launch& order) {
-  busy_ = true;
   const auto refuse = [&](const char* step, int error_number, std::string object) {
     connection.channel.send(MessageType::launch_failed,
                             LaunchFailed{order.token, step, error_number, std::move(object)});
@@ -162,8 +170,6 @@ void LaunchThread::launch(Connection& connection, const Launch& order) {
       connection.channel.send(MessageType::launched, launched);
     }
   }
-  busy_ = false;
-  if (!connection.channel.flush()) connection.closed = true;
 }
 
 std::unique_ptr<Session> LaunchThread::make_session(const Launch& order, Child child, std::uint64_t epoch) {

@@ -118,6 +118,7 @@ struct Link::Impl {
   std::vector<std::unique_ptr<Line>> launches;
   boost::asio::steady_timer release_timer;
   Release releases;
+  std::vector<std::function<void()>> when_sent;  ///< Once nothing waits on the control line.
   Table table;
   std::string keeper_id;
   std::int32_t keeper_pid = 0;
@@ -469,7 +470,11 @@ void Link::Impl::push(Line& line) {
     return boost::asio::post(io, [this, still = alive] {
       if (*still) fail("it does not take orders any more");
     });
-  if (line.channel.waiting() == 0) return;
+  if (line.channel.waiting() == 0) {
+    if (&line == &control)
+      for (const auto& each : std::exchange(when_sent, {})) each();
+    return;
+  }
   line.writing = true;
   line.readiness.async_wait(Descriptor::wait_write,
                             [this, &line, still = alive](boost::system::error_code error) {
@@ -488,10 +493,9 @@ void Link::Impl::send_releases() {
 void Link::launch(Launch order, std::vector<UniqueFd> descriptors, LaunchDone done) {
   Impl& impl = *impl_;
   const auto refuse = [&](Error error) {
-    boost::asio::post(impl.io,
-                      [done = std::move(done), error = std::move(error), alive = impl.alive]() mutable {
-                        if (*alive) done(std::move(error));
-                      });
+    // Also of a link that has been stopped: every launch is answered.
+    boost::asio::post(
+        impl.io, [done = std::move(done), error = std::move(error)]() mutable { done(std::move(error)); });
   };
   const std::string program = order.argv.empty() ? std::string() : order.argv[0];
   if (impl.lost) return refuse(lost_error("\"" + program + "\" was not started"));
@@ -513,25 +517,24 @@ void Link::launch(Launch order, std::vector<UniqueFd> descriptors, LaunchDone do
 
 void Link::signal(std::uint64_t key, int number, SignalScope scope, SignalDone done) {
   Impl& impl = *impl_;
-  if (impl.lost)
-    return boost::asio::post(impl.io, [done = std::move(done), alive = impl.alive] {
-      if (*alive) done(ECONNRESET);
-    });
+  if (impl.lost) return boost::asio::post(impl.io, [done = std::move(done)] { done(ECONNRESET); });
   const std::uint64_t token = impl.next_token++;
   impl.signals.emplace(token, std::move(done));
   impl.order(impl.control, MessageType::signal, Signal{token, key, number, scope});
 }
 
-void Link::stdin_ring(std::uint64_t key, int memfd) {
+Result<void> Link::stdin_ring(std::uint64_t key, int memfd, std::function<void()> sent) {
   std::vector<UniqueFd> descriptors;
   descriptors.emplace_back(::fcntl(memfd, F_DUPFD_CLOEXEC, 0));
-  if (!descriptors[0]) {
-    // Orders that follow would find no ring; a keeper without it cannot be used.
-    return boost::asio::post(impl_->io, [impl = impl_.get(), alive = impl_->alive] {
-      if (*alive) impl->fail("no descriptor was left to pass a stdin ring to it");
-    });
-  }
+  if (!descriptors[0])
+    return system_error("cannot pass a stdin buffer to the keeper", errno, Code::limit_exceeded);
   impl_->order(impl_->control, MessageType::stdin_ring, Key{key}, std::move(descriptors));
+  if (impl_->lost) return {};
+  if (impl_->control.channel.waiting() == 0)
+    sent();
+  else
+    impl_->when_sent.push_back(std::move(sent));
+  return {};
 }
 
 void Link::stdin_ready(std::uint64_t key) {

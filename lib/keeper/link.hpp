@@ -74,7 +74,10 @@ class Link {
   using SignalDone = std::function<void(int error_number)>;
   void signal(std::uint64_t key, int number, SignalScope scope, SignalDone done);
 
-  void stdin_ring(std::uint64_t key, int memfd);
+  /// `sent` is called, perhaps at once, when the ring is on its way to the keeper and outlives this process:
+  /// only from then on is what stands in it accepted.
+  /// E_LIMIT_EXCEEDED: no descriptor was left to pass it with; nothing was sent.
+  Result<void> stdin_ring(std::uint64_t key, int memfd, std::function<void()> sent);
   void stdin_ready(std::uint64_t key);
   void resume_pump(std::uint64_t key);
   /// Has the keeper keep `note` for the next kairod (Held::session.note), before any order that follows.

@@ -44,7 +44,8 @@ struct alignas(64) SessionSlot {
   std::atomic<std::uint64_t> key;
   std::atomic<std::int32_t> pid;  ///< Main process; stays after its end.
   std::atomic<std::uint32_t>
-      kairod_wants_hold;  ///< 1: pins outlive kairod's death for limits::orphaned_hold.
+      kairod_wants_hold;  ///< Not 0: pins outlive kairod's death for limits::orphaned_hold. One more than the
+                          ///< lossless readers there are.
   std::uint64_t reserved[6];
   StdinSlot standard_input;
   stream::StreamSlot streams[2];

@@ -209,10 +209,11 @@ bool Client::give(OutputSubscription& subscription, stream::Batch& batch, std::s
                     {"offset", given.throttled[stream]->offset},
                     {"dropped", given.throttled[stream]->dropped}});
   if (given.failed) {
-    kernel_.log("subscription " + subscription.id() + " to " + subscription.session().id() +
-                " cannot go on: " + given.failed->message);
-    doomed_.push_back(subscription.id());
-    return true;
+    kernel_.log("session " + subscription.session().id() + ": " + given.failed->message);
+    kernel_.emit(subscription.session(), "kairo.kernel.degraded",
+                 {{"what", std::string("log")},
+                  {"stream", std::string(given.failed_stream == 0 ? "stdout" : "stderr")},
+                  {"message", given.failed->message}});
   }
   if (given.more) {
     ready(subscription);

@@ -30,6 +30,8 @@ constexpr std::chrono::seconds growth_interval{5};
 constexpr std::chrono::seconds keeper_retry{5};
 /// What a power loss may take of the events. (A kill takes none.)
 constexpr std::chrono::seconds journal_sync_interval{1};
+/// The journal has recovered when it has refused nothing for so long.
+constexpr std::chrono::seconds journal_calm{10};
 /// Before the list of sessions is tried again when the disk refused it.
 constexpr std::chrono::seconds book_retry{5};
 /// On top of the grace of processes that are to end with the daemon: a launch that hangs, or a process that
@@ -100,11 +102,13 @@ Result<void> Kernel::open_files() {
       remembered_.erase(key);
       forgotten_.insert(key);
     } else {
+      forgotten_.erase(key);
       remembered_.insert_or_assign(key, std::move(entry));
     }
   });
   if (!book) return std::move(book).error();
   for (const std::string& each : book->damages) log(each);
+  book_damaged_ = !book->damages.empty();
   book_.emplace(std::move(book->book));
   // Before a keeper that is started now puts a table of its own in its place.
   UniqueFd table(::openat(state_dir.get(), "table", O_RDWR | O_CLOEXEC | O_NOFOLLOW));
@@ -119,7 +123,11 @@ void Kernel::start() {
   restore_ended();
   exit_told_.clear();
   forgotten_.clear();
-  sweep_logs();
+  // Only now everything that is known is in the registry, from which the list is written anew.
+  restored_ = true;
+  if (book_damaged_ || book_->wants_compaction()) compact_book();
+  // Sessions that stood in what is damaged may have their logs still: nobody knows, so they stay.
+  if (!book_damaged_) sweep_logs();
   listener_ = std::make_unique<ipc::Listener>(
       io_, std::move(options_.listener),
       [this](UniqueFd socket, ipc::Peer peer) { accept(std::move(socket), peer); },
@@ -181,7 +189,17 @@ void Kernel::adopt(std::vector<keeper::Link::Held> held) {
   for (keeper::Link::Held& each : held) {
     const keeper::HeldSession& found = each.session;
     if (forgotten_.contains(found.key)) {
+      registry_.keep_off(found.slot);
       link_->release(found.key);  // the earlier daemon was killed before it could say so
+      continue;
+    }
+    if (registry_.find_key(found.key)) {
+      // It was given up as lost when the connection to this very keeper broke.
+      if (found.slot < link_->table().slots()) registry_.keep_off(found.slot);
+      if (found.wait_status)
+        link_->release(found.key);
+      else
+        link_->signal(found.key, SIGKILL, keeper::SignalScope::all, [](int) {});
       continue;
     }
     wire::PayloadDecoder decoder;
@@ -196,6 +214,7 @@ void Kernel::adopt(std::vector<keeper::Link::Held> held) {
         found.slot >= link_->table().slots()) {
       log("the keeper holds process " + std::to_string(found.pid) +
           " with a record that cannot be read; it is ended");
+      if (found.slot < link_->table().slots()) registry_.keep_off(found.slot);
       link_->signal(found.key, SIGKILL, keeper::SignalScope::all, [](int) {});
       link_->release(found.key);
       continue;
@@ -205,9 +224,15 @@ void Kernel::adopt(std::vector<keeper::Link::Held> held) {
     session::Session& session = registry_.adopt(std::move(made));
     session.launched(found.pid, SystemTime(std::chrono::microseconds(found.started_us)));
     if (each.stdin_ring) {
-      auto adopted = session.make_standard_input().adopt_ring(std::move(each.stdin_ring));
+      session::StdinQueue& in = session.make_standard_input();
+      auto adopted = in.adopt_ring(std::move(each.stdin_ring));
+      in.ring_kept();
       if (!adopted) log("session " + session.id() + ": " + adopted.error().message);
     }
+    const keeper::SessionSlot& slot = *session.slot();
+    const std::uint64_t pins[2] = {slot.streams[0].pin, slot.streams[1].pin};
+    if (std::min(pins[0], pins[1]) != stream::no_pin)
+      inherited_[session.key()] = {{pins[0], pins[1]}, std::max(slot.kairod_wants_hold.load(), 2u) - 1};
     began(session, nullptr, {});
     take_note(session, found.note.data);
     const auto known = remembered_.extract(found.key);
@@ -220,6 +245,7 @@ void Kernel::adopt(std::vector<keeper::Link::Held> held) {
   if (held.empty()) return;
   // The readers of the time before have so long to come back; then only those that did count (SPEC 5.4).
   timers_.after(limits::orphaned_hold, [this] {
+    inherited_.clear();
     registry_.for_each(0, [this](session::Session& each) {
       update_pins(each);
       return true;
@@ -282,22 +308,23 @@ void Kernel::sync_journal_soon() {
   });
 }
 
-void Kernel::put_on_record(const session::Session& session) {
-  write_book(session::entry_of(session));
+bool Kernel::put_on_record(const session::Session& session) {
+  return write_book(session::entry_of(session));
 }
 
-void Kernel::write_book(const session::Entry& entry) {
+bool Kernel::write_book(const session::Entry& entry) {
   auto written = book_->append(entry);
   if (written) {
-    if (book_->wants_compaction() && !book_failing_) compact_book();
-    return;
+    if (restored_ && book_->wants_compaction() && !book_failing_) compact_book();
+    return true;
   }
-  if (book_failing_) return;
+  if (book_failing_) return false;
   book_failing_ = true;
   log("the list of sessions cannot be written: " + written.error().message);
   emit_kernel("kairo.kernel.degraded",
               {{"what", std::string("sessions")}, {"message", written.error().message}});
   timers_.after(book_retry, [this] { compact_book(); });
+  return false;
 }
 
 void Kernel::compact_book() {
@@ -315,6 +342,9 @@ void Kernel::compact_book() {
   }
   if (book_failing_) log("the list of sessions is written again");
   book_failing_ = false;
+  // Now their ends are on record: the keeper may forget them.
+  for (const std::uint64_t key : std::exchange(unrecorded_, {}))
+    if (session::Session* each = registry_.find_key(key)) release_if_recorded(*each);
   boost::asio::post(worker_, [finish = std::move(*compacted)] { static_cast<void>(finish()); });
 }
 
@@ -428,7 +458,7 @@ bool Kernel::cancel(session::Session& session, const std::string& by,
 
 void Kernel::on_exited(const keeper::Exited& exited) {
   session::Session* session = registry_.find_key(exited.key);
-  if (!session) {
+  if (!session || !session->slot()) {
     link_->release(exited.key);
     return;
   }
@@ -441,7 +471,7 @@ void Kernel::on_lost(const Error& why) {
   keeper_lost_ = true;
   // By key: finishing one may forget others.
   std::vector<std::uint64_t> all;
-  std::vector<keeper::Leftover> left;
+  std::vector<keeper::Leftover> left = std::exchange(lost_launches, {});
   registry_.for_each(0, [&](session::Session& each) {
     if (!each.ended() || each.slot()) all.push_back(each.key());
     if (!each.ended())
@@ -470,7 +500,9 @@ void Kernel::replace_keeper() {
   link_->stop();
   auto connected = keeper::Link::connect(io_, link_options(options_, instance_id_));
   if (!connected) {
-    log("no other keeper could be started: " + connected.error().message + "; trying again");
+    if (keeper_problem_ != connected.error().message)
+      log("no other keeper could be started: " + connected.error().message + "; trying again");
+    keeper_problem_ = connected.error().message;
     timers_.after(keeper_retry, [this] { replace_keeper(); });
     return;
   }
@@ -484,12 +516,14 @@ void Kernel::replace_keeper() {
 
 void Kernel::end_leftovers(std::vector<keeper::Leftover> sessions) {
   if (sessions.empty()) return;
-  boost::asio::post(worker_, [this, sessions = std::move(sessions), socket = options_.socket_path]() mutable {
-    if (keeper::signal_leftovers(sessions, socket, SIGTERM) == 0) return;
-    boost::asio::post(io_, [this, sessions = std::move(sessions), socket = std::move(socket)]() mutable {
-      timers_.after(limits::kill_grace, [this, sessions = std::move(sessions), socket = std::move(socket)] {
-        boost::asio::post(worker_,
-                          [sessions, socket] { keeper::signal_leftovers(sessions, socket, SIGKILL); });
+  boost::asio::post(worker_, [this, sessions = std::move(sessions), socket = options_.socket_path,
+                              lost_at = keeper::boot_clock_us()]() mutable {
+    if (keeper::signal_leftovers(sessions, socket, lost_at, SIGTERM) == 0) return;
+    boost::asio::post(io_, [this, sessions = std::move(sessions), socket, lost_at]() mutable {
+      timers_.after(limits::kill_grace, [this, sessions = std::move(sessions), socket, lost_at] {
+        boost::asio::post(worker_, [sessions, socket, lost_at] {
+          keeper::signal_leftovers(sessions, socket, lost_at, SIGKILL);
+        });
       });
     });
   });
@@ -522,7 +556,8 @@ void Kernel::finish(session::Session& session) {
   // Told, then on record, then let go of by the keeper: a crash in between repeats nothing and misses
   // nothing.
   if (exit_told_.erase(session.key()) == 0) emit_exited(session);
-  put_on_record(session);
+  if (!put_on_record(session)) unrecorded_.insert(session.key());
+  session.drop_view();
   if (attention)
     if (const auto owner = attention->owner.lock()) {
       owner->owned.erase(session.key());
@@ -552,6 +587,7 @@ void Kernel::emit_exited(const session::Session& session) {
 
 void Kernel::release_if_recorded(session::Session& session) {
   if (!session.ended() || !session.slot() || (!session.all_recorded() && !keeper_lost_)) return;
+  if (unrecorded_.contains(session.key()) && !keeper_lost_) return;  // the keeper alone knows how it ended
   const std::uint32_t slot = session.slot_index();
   session.freeze(logs_dir());
   registry_.detach_slot(session);
@@ -581,9 +617,12 @@ void Kernel::forget(session::Session& session) {
     }
     attention_.erase(session.key());
   }
-  if (session.log_state(0).tail + session.log_state(1).tail > 0) remove_logs(session.key());
-  write_book(session::forgotten(session.key()));
-  registry_.remove(session);
+  inherited_.erase(session.key());
+  // Out of the registry first, from which the list may be written anew; the logs last.
+  unrecorded_.erase(session.key());
+  const auto removed = registry_.remove(session);
+  write_book(session::forgotten(removed->key()));
+  if (removed->log_state(0).tail + removed->log_state(1).tail > 0) remove_logs(removed->key());
 }
 
 void Kernel::remove_logs(std::uint64_t key) {
@@ -701,6 +740,9 @@ void Kernel::add_wait(session::Session& session, Reply<api::ProcessSession> repl
 // --- output --------------------------------------------------------------------------------------------
 
 void Kernel::add_reader(OutputSubscription& subscription) {
+  const auto held = inherited_.find(subscription.session().key());
+  if (held != inherited_.end() && subscription.lossless() && --held->second.readers == 0)
+    inherited_.erase(held);
   attention_[subscription.session().key()].readers.push_back(&subscription);
   update_pins(subscription.session());
 }
@@ -726,9 +768,14 @@ void Kernel::update_pins(session::Session& session) {
   if (!slot || (stopping_ && !stop_keeper_)) return;
   if (!starting.empty() && starting.contains(session.id())) return;
   const auto it = attention_.find(session.key());
+  const auto held = inherited_.find(session.key());
+  std::uint32_t lossless = held == inherited_.end() ? 0 : held->second.readers;
+  if (it != attention_.end())
+    for (const OutputSubscription* reader : it->second.readers) lossless += reader->lossless() ? 1 : 0;
+  slot->kairod_wants_hold.store(1 + lossless, std::memory_order_relaxed);
   bool resume = false;
   for (unsigned stream = 0; stream < 2; ++stream) {
-    std::uint64_t pin = stream::no_pin;
+    std::uint64_t pin = held == inherited_.end() ? stream::no_pin : held->second.pins[stream];
     if (it != attention_.end())
       for (OutputSubscription* reader : it->second.readers) {
         const stream::Feed* feed = reader->feed(stream);
@@ -906,9 +953,14 @@ void Kernel::emit_kernel(const std::string& type, const Members& members) {
 void Kernel::publish(event::Fact fact, const session::Session* session) {
   auto published = bus_->publish(fact);
   sync_journal_soon();
+  const SteadyTime now = SteadyClock::now();
+  if (!published) journal_refused_at_ = now;
   if (published) {
-    if (journal_failing_) log("events are on record again");
-    journal_failing_ = false;
+    // A disk that is full takes small events between large ones: not again with every change of its mind.
+    if (journal_failing_ && now - journal_refused_at_ > journal_calm) {
+      log("events are on record again");
+      journal_failing_ = false;
+    }
   } else if (!journal_failing_) {
     // Told once. Events without a seq are those that are not on record.
     journal_failing_ = true;

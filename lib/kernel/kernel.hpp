@@ -124,7 +124,10 @@ class Kernel final : public keeper::Listener {
                  std::chrono::milliseconds grace);
   void kill_after(session::Session& session, std::chrono::milliseconds grace);
   /// Puts the session on record as it is now.
-  void put_on_record(const session::Session& session);
+  /// False when the disk refuses it.
+  bool put_on_record(const session::Session& session);
+  /// Launches that were under way when the keeper was lost; on_lost ends what they may have started.
+  std::vector<keeper::Leftover> lost_launches;
   /// Has the keeper keep the session's note, ahead of the orders that follow.
   void remember(const session::Session& session);
   /// An adopted session of onOwnerExit "kill" has found its owner again.
@@ -186,7 +189,7 @@ class Kernel final : public keeper::Listener {
   Result<void> open_files();
   void restore_ended();
   void sync_journal_soon();
-  void write_book(const session::Entry& entry);
+  bool write_book(const session::Entry& entry);
   void compact_book();
   void emit_exited(const session::Session& session);
   void replace_keeper();
@@ -220,6 +223,8 @@ class Kernel final : public keeper::Listener {
   event::FileJournal* journal_ = nullptr;  ///< The bus's.
   bool journal_sync_due_ = false;
   bool journal_failing_ = false;
+  SteadyTime journal_refused_at_{};
+  std::string keeper_problem_;
   Timers timers_;
   MethodTable methods_;
   stream::Batch batch_;
@@ -250,9 +255,19 @@ class Kernel final : public keeper::Listener {
 
   /// What the list of sessions on disk says; emptied by start().
   std::map<std::uint64_t, session::Entry> remembered_;
+  /// What the lossless readers of an earlier daemon still hold, until as many have come back or their time is
+  /// over.
+  struct Inherited {
+    std::uint64_t pins[2];
+    std::uint32_t readers;
+  };
+  std::unordered_map<std::uint64_t, Inherited> inherited_;
   std::unordered_set<std::uint64_t> forgotten_;  ///< Of those that the keeper may still hold; until start().
   std::optional<session::Book> book_;
   bool book_failing_ = false;
+  bool book_damaged_ = false;
+  bool restored_ = false;                         ///< start() has taken over all that is known.
+  std::unordered_set<std::uint64_t> unrecorded_;  ///< Ended, and only the keeper knows how.
   /// The table of a keeper that may be gone, for what it knew of the logs; until start().
   std::optional<keeper::Table> old_table_;
   /// Sessions whose `exited` an earlier daemon has told.

@@ -33,12 +33,13 @@ void send(Kernel& kernel, session::Session& session, const session::Note& before
           keeper::SignalScope scope, const Reply<api::ProcessSession>& reply,
           std::function<void(session::Session&)> done) {
   if (session.note() != before) kernel.remember(session);
+  const session::Note changed = session.note();
   kernel.link().signal(
       session.key(), number, scope,
-      [&kernel, key = session.key(), id = session.id(), before, number, reply,
+      [&kernel, key = session.key(), id = session.id(), before, changed, number, reply,
        done = std::move(done)](int error) {
         session::Session* found = kernel.sessions().find_key(key);
-        if (error != 0 && found && found->running()) {
+        if (error != 0 && found && found->running() && found->note() == changed) {
           found->restore(before);
           kernel.remember(*found);
         }
@@ -249,7 +250,17 @@ void stdin_write(Kernel& kernel, Call& call, api::StdinWriteParams params,
   if (!(*queue)->has_ring()) {
     auto ring = (*queue)->make_ring();
     if (!ring) return reply(ring.error());
-    kernel.link().stdin_ring(session.key(), *ring);
+    auto passed = kernel.link().stdin_ring(session.key(), *ring, [&kernel, key = session.key()] {
+      session::Session* found = kernel.sessions().find_key(key);
+      session::StdinQueue* in = found ? found->standard_input() : nullptr;
+      if (!in) return;
+      in->ring_kept();
+      kernel.after_stdin(*found);
+    });
+    if (!passed) {
+      (*queue)->drop_ring();
+      return reply(passed.error());
+    }
   }
   if ((*queue)->closing())
     return reply(

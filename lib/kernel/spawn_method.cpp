@@ -307,6 +307,8 @@ void spawn(Kernel& kernel, Call& call, api::SpawnParams params, Reply<api::Spawn
        record = std::move(plan.record)](Result<keeper::Launched> launched) mutable {
         const std::string started_id = record.id;
         if (!launched) {
+          if (launched.error().code == Code::internal)
+            kernel.lost_launches.push_back({0, 0, started_id, false});
           kernel.sessions().give_back(place.slot);
           reply(launched.error());
           return kernel.launch_decided(started_id);

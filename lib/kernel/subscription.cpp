@@ -6,7 +6,12 @@ namespace kairo::kernel {
 
 OutputSubscription::OutputSubscription(Client& client, session::Session& session, int logs_dir,
                                        std::string id, const Options& options)
-    : client_(client), session_(session), id_(std::move(id)), credit_(options.window), owner_(options.owner) {
+    : client_(client),
+      session_(session),
+      id_(std::move(id)),
+      credit_(options.window),
+      owner_(options.owner),
+      lossless_(options.flow == api::Flow::lossless) {
   for (unsigned stream = 0; stream < 2; ++stream) {
     if (!options.streams[stream]) continue;
     stream::FeedOptions feed;
@@ -42,7 +47,9 @@ OutputSubscription::Given OutputSubscription::give(stream::Batch& batch, std::si
     auto answer = feed->give(batch, bytes - before, now);
     if (!answer) {
       given.failed = std::move(answer).error();
-      return given;
+      given.failed_stream = stream;
+      given.more = true;  // its end is still to be given
+      continue;
     }
     given.throttled[stream] = answer->throttled;
     waits_for_log_[stream] = answer->state == stream::Feed::State::idle;

@@ -36,6 +36,7 @@ class OutputSubscription {
   [[nodiscard]] session::Session& session() const { return session_; }
   [[nodiscard]] Client& client() const { return client_; }
   [[nodiscard]] bool owner() const { return owner_; }
+  [[nodiscard]] bool lossless() const { return lossless_; }
   [[nodiscard]] stream::Credit& credit() { return credit_; }
   [[nodiscard]] stream::Feed* feed(unsigned stream) { return feeds_[stream].get(); }
   [[nodiscard]] bool finished() const;
@@ -48,7 +49,8 @@ class OutputSubscription {
     bool more = false;
     std::optional<SteadyTime> again_at;
     std::array<std::optional<stream::Throttled>, 2> throttled;
-    std::optional<Error> failed;
+    std::optional<Error> failed;  ///< A log that cannot be read.
+    unsigned failed_stream = 0;
   };
   Given give(stream::Batch& batch, std::size_t bytes, SteadyTime now);
 
@@ -64,6 +66,7 @@ class OutputSubscription {
   std::array<bool, 2> waits_for_log_{false, false};
   unsigned turn_ = 0;
   bool owner_;
+  bool lossless_;
 };
 
 }  // namespace kairo::kernel

@@ -32,13 +32,14 @@ std::string segment_name(std::uint64_t number) {
 }
 
 /// Numbers of the segments that there are, in order.
-std::vector<std::uint64_t> segments(int dir) {
+Result<std::vector<std::uint64_t>> segments(int dir) {
   std::vector<std::uint64_t> out;
   const int again = ::openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   DIR* listing = again >= 0 ? ::fdopendir(again) : nullptr;
   if (!listing) {
+    const int failed = errno;
     if (again >= 0) ::close(again);
-    return out;
+    return system_error("cannot read the directory of sessions", failed);
   }
   while (const dirent* each = ::readdir(listing)) {
     const std::string_view name = each->d_name;
@@ -90,7 +91,9 @@ Result<Book::Opened> Book::open(int state_dir, const std::function<void(Entry)>&
     else
       damages.push_back("a session on record cannot be read: " + entry.error().message);
   };
-  std::vector<std::uint64_t> numbers = segments(dir.get());
+  auto listed = segments(dir.get());
+  if (!listed) return std::move(listed).error();
+  std::vector<std::uint64_t> numbers = std::move(*listed);
   if (numbers.empty()) numbers.push_back(1);
   for (;;) {
     const std::uint64_t number = numbers.front();
@@ -114,6 +117,8 @@ bool Book::wants_compaction() const {
 Result<std::function<Result<void>()>> Book::compact(const std::vector<Entry>& entries) {
   const std::uint64_t number = number_ + 1;
   const std::string name = segment_name(number);
+  UniqueFd dir(::fcntl(dir_.get(), F_DUPFD_CLOEXEC, 0));
+  if (!dir) return system_error("cannot keep the directory of sessions open", errno);
   auto opened = storage::RecordFile::open(dir_.get(), name, kind(), [](std::string_view) {});
   if (!opened) return std::move(opened).error();
   auto file = std::make_shared<storage::RecordFile>(std::move(opened->file));
@@ -126,13 +131,13 @@ Result<std::function<Result<void>()>> Book::compact(const std::vector<Entry>& en
   file_ = file;
   number_ = number;
   compacted_bytes_ = file->bytes();
-  UniqueFd dir(::fcntl(dir_.get(), F_DUPFD_CLOEXEC, 0));
-  if (!dir) return system_error("cannot keep the directory of sessions open", errno);
   return std::function<Result<void>()>(
       [file, number, dir = std::make_shared<UniqueFd>(std::move(dir))]() -> Result<void> {
         auto synced = file->sync();
         if (!synced) return synced;
-        for (const std::uint64_t old : segments(dir->get()))
+        auto olds = segments(dir->get());
+        if (!olds) return std::move(olds).error();
+        for (const std::uint64_t old : *olds)
           if (old < number) ::unlinkat(dir->get(), segment_name(old).c_str(), 0);
         return {};
       });

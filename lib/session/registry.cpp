@@ -37,9 +37,13 @@ Session& Registry::add(std::unique_ptr<Session> session) {
   return added;
 }
 
+void Registry::keep_off(std::uint32_t slot) {
+  for (; next_slot_ <= slot; ++next_slot_) free_slots_.push_back(next_slot_);
+}
+
 Session& Registry::adopt(std::unique_ptr<Session> session) {
   next_key_ = std::max(next_key_, session->key() + 1);
-  for (; next_slot_ <= session->slot_index(); ++next_slot_) free_slots_.push_back(next_slot_);
+  keep_off(session->slot_index());
   std::erase(free_slots_, session->slot_index());
   return add(std::move(session));
 }

@@ -35,6 +35,8 @@ class Registry {
   /// Takes a session of the time before; its slot is in use, its key is older than all new ones.
   Session& adopt(std::unique_ptr<Session> session);
 
+  /// The keeper still uses this slot, of a session that is not taken; it comes to be free.
+  void keep_off(std::uint32_t slot);
   /// Takes a session that ended in the time before and has no slot.
   Session& adopt_ended(std::unique_ptr<Session> session);
 

@@ -240,6 +240,10 @@ const api::ProcessSession& Session::view() const {
   return current_view().session;
 }
 
+void Session::drop_view() {
+  view_.reset();
+}
+
 const reflect::Any& Session::packed_view() const {
   View& view = current_view();
   if (view.packed.msgpack.empty()) view.packed.msgpack = reflect::to_msgpack(view.session);

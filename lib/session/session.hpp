@@ -182,6 +182,8 @@ class Session {
   [[nodiscard]] const api::ProcessSession& view() const;
   /// view() as MsgPack; packed again only when something has changed.
   [[nodiscard]] const reflect::Any& packed_view() const;
+  /// Gives up what view() and packed_view() keep; an ended session is seldom asked for.
+  void drop_view();
 
  private:
   /// What of the view may change, in the form in which it is cheap to compare.

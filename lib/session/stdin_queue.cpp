@@ -32,6 +32,17 @@ Result<void> StdinQueue::adopt_ring(UniqueFd ring) {
   return {};
 }
 
+void StdinQueue::drop_ring() {
+  if (ring_) ::munmap(ring_, limits::stdin_bytes);
+  ring_ = nullptr;
+  file_.reset();
+}
+
+void StdinQueue::ring_kept() {
+  ring_kept_ = true;
+  progress();
+}
+
 void StdinQueue::write(std::string data, std::optional<std::uint64_t> offset, Done done) {
   if (waiting_.size() >= most_writes_ || waiting_bytes_ + data.size() > most_bytes_) {
     done(Error(Code::limit_exceeded,
@@ -67,6 +78,7 @@ bool StdinQueue::advance(Waiting& write) {
     write.taken = static_cast<std::size_t>(std::min<std::uint64_t>(tail - *write.offset, write.data.size()));
     write.offset.reset();
   }
+  if (!ring_kept_ && write.taken < write.data.size()) return false;
   const std::uint64_t head = slot_.head.load(std::memory_order_acquire);
   while (write.taken < write.data.size() && tail - head < limits::stdin_bytes) {
     const std::size_t at = static_cast<std::size_t>(tail % limits::stdin_bytes);

@@ -33,6 +33,10 @@ class StdinQueue {
   /// Maps a ring of the time before.
   Result<void> adopt_ring(UniqueFd ring);
   [[nodiscard]] bool has_ring() const { return ring_ != nullptr; }
+  /// The ring cannot be passed on: the next write makes another. Only before ring_kept().
+  void drop_ring();
+  /// The keeper has the ring, or will have it whatever becomes of this process. Nothing is accepted before.
+  void ring_kept();
 
   /// How many writes, and bytes in them, may wait for room from now on.
   void set_bounds(std::size_t writes, std::size_t bytes) {
@@ -79,6 +83,7 @@ class StdinQueue {
   std::size_t waiting_bytes_ = 0;
   std::size_t most_writes_ = limits::stdin_waiting_writes;
   std::size_t most_bytes_ = limits::stdin_waiting_bytes;
+  bool ring_kept_ = false;
   bool closing_ = false;
   bool ended_ = false;
   bool doorbell_ = false;

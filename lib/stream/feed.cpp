@@ -90,7 +90,7 @@ Feed::Feed(LogReader& log, Credit& credit, api::ChunkWriter writer, const FeedOp
 bool Feed::has_pending() const {
   if (finished_) return false;
   const LogState log = log_.state();
-  return log.eof() || log.tail > std::max(position_, idle_tail_);
+  return broken_ || log.eof() || log.tail > std::max(position_, idle_tail_);
 }
 
 Result<Feed::Answer> Feed::give(Batch& batch, std::size_t max_bytes, SteadyTime now) {
@@ -102,8 +102,11 @@ Result<Feed::Answer> Feed::give(Batch& batch, std::size_t max_bytes, SteadyTime 
   if (options_.flow == api::Flow::throttle && !pacing_)
     pacing_ = std::make_unique<Pacing>(options_.max_bytes_per_second, now);
   for (;;) {
-    Result<Next> next = step(turn);
-    if (!next) return std::move(next).error();
+    Result<Next> next = broken_ ? give_up(turn) : step(turn);
+    if (!next) {
+      broken_ = true;
+      return std::move(next).error();
+    }
     if (*next == Next::stop) return turn.answer;
   }
 }
@@ -226,6 +229,12 @@ void Feed::gave(Turn& turn, std::size_t bytes, bool eof) {
 }
 
 /// The end came when all bytes had been given.
+Feed::Next Feed::give_up(Turn& turn) {
+  const LogState log = log_.state();
+  if (log.tail > position_) drop(turn, log.tail - position_);
+  return give_end(turn);
+}
+
 Feed::Next Feed::give_end(Turn& turn) {
   if (turn.batch.room() < writer_.max_head_bytes()) return turn.stop(State::full);
   LogState ended;

@@ -89,7 +89,8 @@ class Feed {
   };
 
   /// Appends as many frames as the rules and the batch's room allow, at most `max_bytes` of stream data.
-  /// An Error when the log cannot be read: the subscription cannot go on.
+  /// An Error, once, when the log cannot be read: the rest counts as dropped, and the next call gives the
+  /// end.
   Result<Answer> give(Batch& batch, std::size_t max_bytes, SteadyTime now);
 
   /// The oldest byte that has not been given. Under lossless flow this is what the log must keep.
@@ -115,6 +116,7 @@ class Feed {
   Next give_block(Turn& turn, const LogState& log, std::string_view data, std::size_t longest,
                   bool& wants_more);
   Next give_end(Turn& turn);
+  Next give_up(Turn& turn);
   void put(Turn& turn, api::ChunkHead head, const char* data, std::size_t bytes, const LogState& log);
   bool pace(Turn& turn, const LogState& log);
   void drop(Turn& turn, std::uint64_t bytes);
@@ -133,6 +135,7 @@ class Feed {
   std::uint64_t dropped_ = 0;  ///< To be told with the next chunk.
   bool truncated_ = false;     ///< The next chunk carries `truncated`.
   bool finished_ = false;
+  bool broken_ = false;  ///< The log cannot be read.
   std::uint64_t idle_tail_ =
       0;  ///< Tail at which there was nothing to give: what lies before it may wait for more.
   std::uint64_t no_end_before_ = 0;  ///< line: no line ends between position_ and here.

@@ -130,6 +130,11 @@ Result<int> LogReader::file() {
   return file_.get();
 }
 
+Error LogReader::cut_short() const {
+  return Error(Code::internal, "cannot read the log " + log_file_name(key_, stream_) +
+                                   ": the file is shorter than what was recorded; somebody has cut it");
+}
+
 Result<void> LogReader::read_ring(std::uint64_t offset, char* to, std::size_t size, std::uint64_t capacity) {
   Result<int> from = file();
   if (!from) return std::move(from).error();
@@ -137,6 +142,7 @@ Result<void> LogReader::read_ring(std::uint64_t offset, char* to, std::size_t si
   const std::size_t first = static_cast<std::size_t>(std::min<std::uint64_t>(size, capacity - place));
   int failed = read_all(*from, to, first, ring_start + place);
   if (failed == 0 && first < size) failed = read_all(*from, to + first, size - first, ring_start);
+  if (failed == ENODATA) return cut_short();
   if (failed != 0) return system_error("cannot read the log " + log_file_name(key_, stream_), failed);
   return {};
 }
@@ -242,14 +248,18 @@ Result<MappedWindow::Piece> MappedWindow::at(LogReader& log, std::uint64_t offse
   const std::size_t bytes =
       static_cast<std::size_t>(std::min<std::uint64_t>({size, now.tail - offset, now.capacity - place}));
   const std::uint64_t at = ring_start + place;
+  // A file that somebody has cut short would be a SIGBUS.
+  Result<int> file = log.file();
+  if (!file) return std::move(file).error();
+  struct stat status {};
+  if (::fstat(*file, &status) != 0 || static_cast<std::uint64_t>(status.st_size) < at + bytes)
+    return log.cut_short();
   if (base_ && at >= file_offset_ && at < file_offset_ + length_) {
     const std::size_t into = static_cast<std::size_t>(at - file_offset_);
     const std::size_t there = std::min(bytes, length_ - into);
     if (there == bytes || there >= window_rest_bytes || !may_slide) return Piece{base_ + into, there};
   }
   if (!may_slide) return Piece{};
-  Result<int> file = log.file();
-  if (!file) return std::move(file).error();
   unmap();
   const std::uint64_t start = at / page * page;
   const std::uint64_t ring_end = (ring_start + now.capacity + page - 1) / page * page;

@@ -58,6 +58,9 @@ class LogReader {
   /// First offset that was recorded at `time` or later, as the index knows it (never too late an offset).
   Result<std::uint64_t> offset_since(SystemTime time);
 
+  /// E_INTERNAL: the file is shorter than what was recorded.
+  [[nodiscard]] Error cut_short() const;
+
   /// Borrowed; -1 while there is no file. For MappedWindow.
   Result<int> file();
 

@@ -302,7 +302,8 @@ TEST_CASE("SIGTERM during an upgrade is not lost") {
   auto client = connected(*place.daemon);
   REQUIRE(client.call_raw("kernel.upgrade", api::NoParams{}, soon()).ok());
   kill(pid, SIGTERM);
-  eventually([&] { return place.daemon->said().find("kairod: stopped") != std::string::npos; }, "its last word");
+  eventually([&] { return place.daemon->said().find("kairod: stopped") != std::string::npos; },
+             "its last word");
   eventually([&] { return read_file("/proc/" + std::to_string(pid) + "/cmdline").empty(); }, "its end");
   CHECK(access(place.daemon->socket().c_str(), F_OK) != 0);
 }

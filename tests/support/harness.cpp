@@ -416,9 +416,15 @@ void Daemon::stop() {
     end_sessions();
     check_descriptors(running);
     kill(running.daemon, SIGTERM);
-  } else if (daemon_ && !daemon_->ended()) {
-    complain("the daemon does not answer at the end");
-    daemon_->signal(SIGKILL);
+  } else if (daemon_) {
+    // The test may have stopped it a moment ago.
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    while (!daemon_->ended() && std::chrono::steady_clock::now() < deadline)
+      std::this_thread::sleep_for(milliseconds(5));
+    if (!daemon_->ended()) {
+      complain("the daemon does not answer at the end");
+      daemon_->signal(SIGKILL);
+    }
   }
   if (daemon_) {
     const int code = daemon_->wait().code;

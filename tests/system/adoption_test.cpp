@@ -1,5 +1,6 @@
 // What a new daemon, and what a new keeper, makes of the time before.
 #include <csignal>
+#include <filesystem>
 
 #include "rig.hpp"
 
@@ -169,6 +170,35 @@ TEST_CASE("what ran when daemon and keeper were killed is lost: told so, readabl
   CHECK(lost.streams.standard_output.eof);
   CHECK(read_all(client, id) == "begun\n");
   eventually([&] { return ::kill(pid, 0) != 0; }, "its process is gone");
+}
+
+TEST_CASE("a log that is cut short from outside is told, ends its readers, and harms nobody else") {
+  Daemon daemon;
+  client::Client client = connect(daemon);
+  const std::string id = spawn(client, child({"spew", std::to_string(1u << 20)})).id;
+  CHECK(wait(client, id).exit_code == 0);
+  for (const auto& each : std::filesystem::directory_iterator(daemon.state_dir() + "/logs"))
+    std::filesystem::resize_file(each.path(), 100'000);
+  for (const api::Encoding encoding : {api::Encoding::binary, api::Encoding::utf8}) {
+    api::AttachParams attach = attach_to(id, api::Flow::lossless);
+    attach.encoding = encoding;
+    must<api::SubscriptionResult>(client, "process.attach", attach);
+    std::uint64_t had = 0, dropped = 0;
+    for (bool eof = false; !eof;) {
+      auto push = client.poll_push(SteadyClock::now() + patience);
+      REQUIRE(push.ok());
+      REQUIRE(push->has_value());
+      if ((*push)->type != wire::FrameType::stream_chunk) continue;
+      auto chunk = api::read_chunk((*push)->payload);
+      REQUIRE(chunk.ok());
+      had += chunk->chunk.size();
+      dropped += chunk->dropped;
+      eof = chunk->eof;
+    }
+    CHECK(dropped > 0);
+    CHECK(had + dropped == 1u << 20);
+  }
+  CHECK(wait(client, spawn(client, command({"true"})).id).exit_code == 0);
 }
 
 TEST_SUITE_END();

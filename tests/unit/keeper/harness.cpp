@@ -187,7 +187,7 @@ void Ring::close(Link& link, std::uint64_t key, StdinSlot& slot) {
 
 void Ring::ring_bell(Link& link, std::uint64_t key, StdinSlot& slot) {
   if (!passed) {
-    link.stdin_ring(key, file.get());
+    REQUIRE(link.stdin_ring(key, file.get(), [] {}).ok());
     passed = true;
   } else if (slot.idle.exchange(0) == 1) {
     link.stdin_ready(key);

@@ -169,7 +169,7 @@ TEST_CASE("hundreds of sessions with stdin rings are all told to the next kairod
                                    .standard_output = Stdio::null,
                                    .standard_error = Stdio::null,
                                    .record = std::string(5000, 'r')});
-      first.link->stdin_ring(session->key, ring.file.get());
+      REQUIRE(first.link->stdin_ring(session->key, ring.file.get(), [] {}).ok());
     }
   }
   Kairod second(dir.path());

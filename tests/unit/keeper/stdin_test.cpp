@@ -140,7 +140,7 @@ TEST_CASE("a ring that was cut short closes that stdin and nothing else") {
   Ring ring;
   REQUIRE(::ftruncate(ring.file.get(), 0) == 0);
   slot.tail.store(100);
-  kairod.link->stdin_ring(session->key, ring.file.get());
+  REQUIRE(kairod.link->stdin_ring(session->key, ring.file.get(), [] {}).ok());
   CHECK(kairod.wait_exit(session->key).wait_status == 0);
   CHECK(slot.state == (stdin_closed | stdin_broken));
   kairod.release(session);

@@ -116,7 +116,8 @@ TEST_CASE("a program that cannot be executed leaves the keeper as it was") {
   const TempDir dir;
   auto kairod = passing(dir.path());
   const pid_t keeper = kairod->link->keeper_pid();
-  const auto session = kairod->launch({.argv = words({"await-line", "exit", "4"}), .standard_input = Stdio::pipe});
+  const auto session =
+      kairod->launch({.argv = words({"await-line", "exit", "4"}), .standard_input = Stdio::pipe});
   const std::size_t descriptors = open_descriptors(keeper);
   kairod.reset();
   const UniqueFd nothing(::open("/dev/null", O_RDONLY | O_CLOEXEC));
@@ -163,17 +164,18 @@ TEST_CASE("what is to be done to descendants is done by the next program") {
   const NextProgram next(dir);
   auto kairod = passing(dir.path());
   // A grandchild that ignores SIGTERM and holds stdout: SIGKILL is due after the grace.
-  const auto session = kairod->launch(
-      {.argv = {"/bin/sh", "-c", "(trap '' TERM; exec setsid " TEST_CHILD " ignore-term) & sleep 0.2; exit 3"},
-       .env = {"PATH=/usr/bin:/bin", "KAIRO_PROCESS_ID=marked"},
-       .grace_ms = 1500,
-       .mark = "marked"});
+  const auto session =
+      kairod->launch({.argv = {"/bin/sh", "-c",
+                               "(trap '' TERM; exec setsid " TEST_CHILD " ignore-term) & sleep 0.2; exit 3"},
+                      .env = {"PATH=/usr/bin:/bin", "KAIRO_PROCESS_ID=marked"},
+                      .grace_ms = 1500,
+                      .mark = "marked"});
   kairod->wait_stream(session->slot, 0, [](auto& each) { return each.tail > 0; });
   // One whose main process ends only under the next program.
-  const auto later = kairod->launch(
-      {.argv = {"/bin/sh", "-c", TEST_CHILD " ignore-term & echo $!; read line; exit 5"},
-       .standard_input = Stdio::pipe,
-       .grace_ms = 100});
+  const auto later =
+      kairod->launch({.argv = {"/bin/sh", "-c", TEST_CHILD " ignore-term & echo $!; read line; exit 5"},
+                      .standard_input = Stdio::pipe,
+                      .grace_ms = 100});
   kairod->wait_stream(later->slot, 0, [](auto& each) { return each.tail > 0; });
   eventually([&] { return !alive(session->pid()); });
   kairod.reset();
@@ -188,7 +190,8 @@ TEST_CASE("what is to be done to descendants is done by the next program") {
   eventually([&] {
     const std::string children = [&] {
       std::string all;
-      for (const auto& task : std::filesystem::directory_iterator("/proc/" + std::to_string(keeper) + "/task")) {
+      for (const auto& task :
+           std::filesystem::directory_iterator("/proc/" + std::to_string(keeper) + "/task")) {
         std::ifstream file(task.path() / "children");
         all.append(std::istreambuf_iterator<char>(file), {});
       }
@@ -270,7 +273,8 @@ TEST_CASE("letters come back as they were written; what is none is refused") {
 // --- versions of the protocol ------------------------------------------------------------------------
 
 TEST_CASE("a keeper that is older or newer by one version serves this kairod") {
-  for (const auto& [program, upgraded] : {std::pair{KEEPER_HOST_OLDER, false}, std::pair{KEEPER_HOST_NEWER, true}}) {
+  for (const auto& [program, upgraded] :
+       {std::pair{KEEPER_HOST_OLDER, false}, std::pair{KEEPER_HOST_NEWER, true}}) {
     CAPTURE(program);
     const TempDir dir;
     const NextProgram next(dir);

@@ -24,6 +24,7 @@ struct Keeper {
     REQUIRE(made.ok());
     ring = static_cast<char*>(::mmap(nullptr, limits::stdin_bytes, PROT_READ, MAP_SHARED, *made, 0));
     REQUIRE(ring != MAP_FAILED);
+    queue->ring_kept();
   }
   ~Keeper() { ::munmap(ring, limits::stdin_bytes); }
 
@@ -186,4 +187,21 @@ TEST_CASE("the doorbell rings once for an idle keeper and never for a busy one")
   CHECK_FALSE(keeper.queue->take_doorbell());
   keeper.queue->write("b", std::nullopt, answer.done());
   CHECK_FALSE(keeper.queue->take_doorbell());
+}
+
+TEST_CASE("nothing is accepted before the keeper is sure to have the ring") {
+  keeper::StdinSlot slot{};
+  StdinQueue queue(slot);
+  REQUIRE(queue.make_ring().ok());
+  bool answered = false;
+  queue.write("early", std::nullopt, [&](Result<StdinQueue::Written> written) {
+    REQUIRE(written.ok());
+    CHECK(written->offset == 5);
+    answered = true;
+  });
+  CHECK_FALSE(answered);
+  CHECK(slot.tail.load() == 0);
+  queue.ring_kept();
+  CHECK(answered);
+  CHECK(slot.tail.load() == 5);
 }

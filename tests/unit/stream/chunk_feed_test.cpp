@@ -359,7 +359,7 @@ TEST_CASE("after a gap the rest of a code point that is gone is dropped with it"
   CHECK(reader.bytes().size() + reader.dropped() == 1'000'000);
 }
 
-TEST_CASE("a log that cannot be read ends the subscription with an error") {
+TEST_CASE("a log that cannot be read is an error once, and then the end with all of it dropped") {
   TempDir dir;
   Log log(dir, 1 << 20);
   log.record(pattern(1000));
@@ -369,5 +369,10 @@ TEST_CASE("a log that cannot be read ends the subscription with an error") {
     wanted.mode = mode;
     Reader reader(log, wanted);
     CHECK_FALSE(reader.feed.give(reader.batch, 1000, reader.now).ok());
+    CHECK(reader.feed.has_pending());
+    const auto end = reader.feed.give(reader.batch, 1000, reader.now);
+    REQUIRE(end.ok());
+    CHECK(end->state == State::finished);
+    CHECK(reader.feed.position() == 1000);
   }
 }
