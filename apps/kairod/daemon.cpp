@@ -173,6 +173,7 @@ Result<void> Daemon::start(std::optional<Background>& background) {
   options.state_dir = state_path_;
   options.keeper_command = {"/proc/self/exe", "keeper", "--nofile",
                             std::to_string(files_.rlim_cur) + ":" + std::to_string(files_.rlim_max)};
+  if (former_) options.next_keeper.reset(::open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
   options.umask = mask;
   options.log = log_line;
   options.settings = invocation_.config.settings;
@@ -293,6 +294,7 @@ int run_daemon(Invocation invocation) {
 }
 
 int run_keeper_command(int argc, char** argv) {
+  if (keeper::is_succession()) return keeper::resume_keeper();
   keeper::KeeperOptions options;
   for (int i = 2; i + 1 < argc; i += 2) {
     const std::string flag = argv[i];

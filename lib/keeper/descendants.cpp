@@ -37,11 +37,36 @@ void Descendants::ended(pid_t pid, const std::string& mark, std::chrono::millise
 }
 
 void Descendants::reap() {
-  int status = 0;
-  for (pid_t pid; (pid = ::waitpid(-1, &status, WNOHANG | __WNOTHREAD)) > 0;) {
+  // Looked at first: the group of a main process is to be signalled while its zombie keeps the number.
+  for (;;) {
+    siginfo_t ended{};
+    if (::waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | WNOWAIT | __WNOTHREAD) != 0 || ended.si_pid == 0)
+      return;
+    const pid_t pid = ended.si_pid;
     orphans_.erase(pid);
-    if (is_main_(pid)) main_ended_(pid, status);
+    if (is_main_(pid))
+      main_ended_(pid);
+    else
+      ::waitpid(pid, nullptr, WNOHANG);
   }
+}
+
+std::vector<WatchLetter> Descendants::leave() const {
+  std::vector<WatchLetter> out;
+  for (const Watch& each : watches_)
+    out.push_back({each.pid,
+                   each.group_left,
+                   each.killed,
+                   std::chrono::nanoseconds(each.deadline.time_since_epoch()).count(),
+                   {each.mark}});
+  return out;
+}
+
+void Descendants::take_over(const std::vector<WatchLetter>& watches, SteadyTime now) {
+  for (const WatchLetter& each : watches)
+    watches_.push_back(Watch{each.pid, each.group_left, each.killed,
+                             SteadyTime(std::chrono::nanoseconds(each.deadline_ns)), each.mark.data});
+  due(now);  // orphans that ended meanwhile are to be reaped, too
 }
 
 void Descendants::find_orphans() {

@@ -4,7 +4,8 @@
 // reparented to the keeper, their subreaper, once its own parent has ended; such an orphan is attributed by
 // its session or group id or by KAIRO_PROCESS_ID in its environment, and what lives below it goes with it.
 // Children that were launched hang on the launcher's thread, orphans on the main thread: a sweep reads the
-// main thread's list alone, so its price does not grow with the number of sessions.
+// main thread's list alone, so its price does not grow with the number of sessions. (Those that were launched
+// before an upgrade hang on the main thread, too, until they end.)
 //
 // Order of calls, all on the main thread: ended() for each session whose descendants are to go,
 // child_signal() when SIGCHLD came; run() when next() is due. What is found gets SIGTERM and SIGCONT at once
@@ -19,13 +20,15 @@
 #include <vector>
 
 #include "base/clock.hpp"
+#include "keeper/succession.hpp"
 
 namespace kairo::keeper {
 
 class Descendants {
  public:
-  /// `is_main`: whether a child is some session's main process; `main_ended`: one was reaped on the way.
-  Descendants(std::function<bool(pid_t)> is_main, std::function<void(pid_t, int)> main_ended)
+  /// `is_main`: whether a child is some session's main process; `main_ended`: one was found ended on the way
+  /// and is to be reaped now.
+  Descendants(std::function<bool(pid_t)> is_main, std::function<void(pid_t)> main_ended)
       : is_main_(std::move(is_main)), main_ended_(std::move(main_ended)) {}
 
   /// The main process `pid` was reaped and its group has had SIGTERM; `group_left`: somebody is still in it.
@@ -33,6 +36,10 @@ class Descendants {
   void ended(pid_t pid, const std::string& mark, std::chrono::milliseconds grace, bool group_left, bool soon,
              SteadyTime now);
   void child_signal(SteadyTime now) { due(now + sweep_delay); }
+
+  /// What is still to be done, for a keeper that re-executes itself; take_over() is the other half.
+  [[nodiscard]] std::vector<WatchLetter> leave() const;
+  void take_over(const std::vector<WatchLetter>& watches, SteadyTime now);
 
   [[nodiscard]] std::optional<SteadyTime> next() const { return next_; }
   void run(SteadyTime now);
@@ -73,7 +80,7 @@ class Descendants {
   }
 
   std::function<bool(pid_t)> is_main_;
-  std::function<void(pid_t, int)> main_ended_;
+  std::function<void(pid_t)> main_ended_;
   std::vector<Watch> watches_;
   std::unordered_map<pid_t, Orphan> orphans_;
   std::optional<SteadyTime> next_;

@@ -25,6 +25,7 @@
 #include "keeper/launch_thread.hpp"
 #include "keeper/launcher.hpp"
 #include "keeper/pump.hpp"
+#include "keeper/succession.hpp"
 #include "keeper/table.hpp"
 
 namespace kairo::keeper {
@@ -84,8 +85,8 @@ void settle_signals() {
   ::pthread_sigmask(SIG_SETMASK, &all, nullptr);
 }
 
-/// How long a new kairod waits for the launches under way, and how often they are looked at. Nobody is pumped
-/// meanwhile; a launch takes a millisecond.
+/// How long a new kairod, or an upgrade, waits for the launches under way, and how often they are looked at.
+/// Nobody is pumped meanwhile; a launch takes a millisecond.
 constexpr std::chrono::milliseconds launch_patience{200};
 constexpr std::chrono::microseconds launch_look{100};
 /// Out of the way of the three low descriptors that each launching thread needs.
@@ -111,6 +112,8 @@ class Keeper {
                                                          arrivals_, budget_));
   }
 
+  /// Goes on where the program before has stopped.
+  void take_over(Letters letters);
   Result<void> start();
   int run();
 
@@ -131,6 +134,7 @@ class Keeper {
 
   void on_control(std::uint32_t events);
   void obey(const Message& message);
+  Error become(int program, const Upgrade& order);
   void lose_control(const char* why);
   void hear_last_orders();
   void flush_control();
@@ -146,7 +150,7 @@ class Keeper {
   std::vector<std::unique_ptr<LaunchThread>> launches_;
   std::size_t next_launches_ = 0;  ///< The thread that gets the next connection.
 
-  const std::string id_ = random_id(16);
+  std::string id_ = random_id(16);
   std::unordered_map<std::uint64_t, std::unique_ptr<Channel>> greetings_;
   std::uint64_t next_greeting_ = first_greeting_event;
 
@@ -156,6 +160,7 @@ class Keeper {
   std::uint32_t control_events_ = EPOLLIN;
   std::vector<std::uint64_t> to_welcome_;  ///< Sessions that the new kairod is still to be told.
 
+  bool awaited_ = true;       ///< Nobody has come yet since this program began.
   bool last_orders_ = false;  ///< They are being heard.
   bool stopped_ = false;
   bool terminated_ = false;
@@ -169,6 +174,17 @@ void Keeper::add(int fd, std::uint64_t event, std::uint32_t events) {
   added.data.u64 = event;
   if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &added) != 0)
     std::fprintf(stderr, "kairo-keeper: cannot watch a socket: %s\n", describe_errno(errno).c_str());
+}
+
+void Keeper::take_over(Letters letters) {
+  id_ = letters.keeper.keeper_id;
+  epoch_ = letters.keeper.epoch;
+  next_epoch();  // launches that were ordered of the program before are not carried out
+  terminated_ = letters.keeper.terminated;
+  const SteadyTime now = SteadyClock::now();
+  pump_.take_over(std::move(letters), logs_.get(), now);
+  // No kairod is there; the one that gave the order is about to come back.
+  pump_.orphaned(now);
 }
 
 Result<void> Keeper::start() {
@@ -240,7 +256,7 @@ bool Keeper::state_dir_removed() const {
 
 SteadyTime Keeper::idle_end() const {
   const std::chrono::seconds idle(options_.idle_exit_seconds);
-  return idle_since_ + (epoch_ == 0 ? std::max(idle, first_control_wait) : idle);
+  return idle_since_ + (awaited_ ? std::max(idle, first_control_wait) : idle);
 }
 
 void Keeper::on_event(std::uint64_t event, std::uint32_t events) {
@@ -297,7 +313,11 @@ void Keeper::greet(std::uint64_t event) {
   const auto hello = read_message<Hello>(**message);
   if (!hello) return;
   if (hello->version < oldest_protocol_version) {
-    std::fprintf(stderr, "kairo-keeper: refused a kairod that speaks version %u only\n", hello->version);
+    std::fprintf(stderr, "kairo-keeper: refused a kairod that speaks version %u\n", hello->version);
+    Welcome refusal;  // it sees by the version that it cannot go on
+    refusal.version = oldest_protocol_version;
+    channel->send(MessageType::welcome, refusal);
+    static_cast<void>(channel->flush());
     return;
   }
   Welcome welcome;
@@ -320,6 +340,7 @@ void Keeper::greet(std::uint64_t event) {
 void Keeper::begin_control(std::unique_ptr<Channel> channel, const Hello& hello, Welcome welcome) {
   control_ = std::move(channel);
   instance_id_ = hello.instance_id;
+  awaited_ = false;
   next_epoch();
   pump_.take_arrivals();
   pump_.require_epoch(epoch_);
@@ -412,6 +433,15 @@ void Keeper::obey(const Message& message) {
       for (const std::uint64_t key : order->keys) pump_.release(key);
       return;
     }
+    case MessageType::upgrade: {
+      const auto order = read_message<Upgrade>(message);
+      if (!order) return lose_control(order.error().message.c_str());
+      const auto program = control_->take_descriptors(1);
+      if (!program) return lose_control(program.error().message.c_str());
+      const Error why = become(program->front().get(), *order);
+      std::fprintf(stderr, "kairo-keeper: not upgraded: %s\n", why.message.c_str());
+      return control_->send(MessageType::upgrade_failed, UpgradeFailed{why.message});
+    }
     case MessageType::stop:
       if (pump_.running() == 0 && !launching()) {
         stopped_ = true;
@@ -422,6 +452,42 @@ void Keeper::obey(const Message& message) {
       return;
     default: return lose_control("it brought a message that is none of its");
   }
+}
+
+/// Returns only when that failed.
+Error Keeper::become(int program, const Upgrade& order) {
+  if (letter_version < order.oldest_letter || letter_version > order.newest_letter)
+    return Error(Code::unsupported, "that program reads letters of version " +
+                                        std::to_string(order.oldest_letter) + " to " +
+                                        std::to_string(order.newest_letter) + ", this one writes " +
+                                        std::to_string(letter_version));
+  // The exec would end a thread in the middle of a launch, and its child with nobody who knows of it.
+  bool resting = true;
+  for (const auto& each : launches_) resting = resting && each->rest(launch_patience);
+  Error why(Code::limit_exceeded, "a launch does not end");
+  if (resting) {
+    pump_.take_arrivals();
+    Letters letters = pump_.leave();
+    KeeperLetter& own = letters.keeper;
+    own.pid = ::getpid();
+    own.keeper_id = id_;
+    own.epoch = epoch_;
+    own.terminated = terminated_;
+    own.child_files_soft = options_.child_files_soft;
+    own.child_files_hard = options_.child_files_hard;
+    own.own_files_max = options_.own_files_max;
+    own.idle_exit_seconds = options_.idle_exit_seconds;
+    own.listener = options_.listener.get();
+    own.state_dir = options_.state_dir.get();
+    own.table = table_.file();
+    own.sessions = letters.sessions.size();
+    why = execute(program, letters);
+  }
+  for (const auto& each : launches_)
+    if (auto started = each->start(); !started)
+      std::fprintf(stderr, "kairo-keeper: %s; nothing can be launched any more\n",
+                   started.error().message.c_str());
+  return why;
 }
 
 /// A kairod that was killed may have ordered more than was read: what it has told a client to be accepted may
@@ -510,7 +576,11 @@ int refuse(const Error& error) {
 
 }  // namespace
 
-int run_keeper(KeeperOptions options) {
+namespace {
+
+/// What a keeper is before it has sessions: the same for the first program and for those that follow.
+/// `letters`: of the program before.
+int run(KeeperOptions options, std::optional<Letters> letters) {
   if (::gettid() != ::getpid()) return refuse(Error(Code::internal, "not on the process's main thread"));
   ::mallopt(M_ARENA_MAX, 1);  // a second arena for the launching thread would cost more than its lock
   // Fixed, where glibc would raise them with the first large buffer and keep what was used at the peak.
@@ -521,8 +591,6 @@ int run_keeper(KeeperOptions options) {
   if (::prctl(PR_SET_CHILD_SUBREAPER, 1) != 0)
     return refuse(system_error("cannot become a subreaper", errno));
   const int limit = raise_descriptor_limit(options.own_files_max);
-  options.listener = move_up(std::move(options.listener));
-  options.state_dir = move_up(std::move(options.state_dir));
   ::fcntl(options.listener.get(), F_SETFL, ::fcntl(options.listener.get(), F_GETFL) | O_NONBLOCK);
   std::vector<Launcher> launchers;
   for (unsigned i = 0; i < launch_connections; ++i) {
@@ -532,7 +600,8 @@ int run_keeper(KeeperOptions options) {
   }
   auto logs = open_logs(options.state_dir.get());
   if (!logs) return refuse(logs.error());
-  auto table = Table::create(options.state_dir.get());
+  auto table =
+      letters ? Table::open(UniqueFd(letters->keeper.table)) : Table::create(options.state_dir.get());
   if (!table) return refuse(table.error());
   UniqueFd epoll(::epoll_create1(EPOLL_CLOEXEC));
   if (!epoll) return refuse(system_error("cannot make an epoll", errno));
@@ -544,8 +613,38 @@ int run_keeper(KeeperOptions options) {
   if (!signals) return refuse(system_error("cannot make a signalfd", errno));
   const auto keeper = std::make_unique<Keeper>(std::move(options), std::move(*table), std::move(launchers),
                                                std::move(epoll), std::move(signals), std::move(*logs), limit);
+  if (letters) keeper->take_over(std::move(*letters));
   if (auto started = keeper->start(); !started) return refuse(started.error());
   return keeper->run();
+}
+
+}  // namespace
+
+int run_keeper(KeeperOptions options) {
+  options.listener = move_up(std::move(options.listener));
+  options.state_dir = move_up(std::move(options.state_dir));
+  return run(std::move(options), std::nullopt);
+}
+
+bool is_succession() {
+  const char* named = std::getenv(letter_variable);
+  return named && *named;
+}
+
+int resume_keeper() {
+  auto letters = read_letters(take_letter().get());
+  if (!letters) return refuse(letters.error());
+  if (letters->keeper.pid != ::getpid())
+    return refuse(Error(Code::internal, "the letter is for process " + std::to_string(letters->keeper.pid)));
+  for (const int each : descriptors_of(*letters)) ::fcntl(each, F_SETFD, FD_CLOEXEC);
+  KeeperOptions options;
+  options.listener.reset(letters->keeper.listener);
+  options.state_dir.reset(letters->keeper.state_dir);
+  options.child_files_soft = letters->keeper.child_files_soft;
+  options.child_files_hard = letters->keeper.child_files_hard;
+  options.own_files_max = letters->keeper.own_files_max;
+  options.idle_exit_seconds = letters->keeper.idle_exit_seconds;
+  return run(std::move(options), std::move(*letters));
 }
 
 }  // namespace kairo::keeper

@@ -19,6 +19,11 @@ struct KeeperOptions {
   unsigned idle_exit_seconds = 10;  ///< Ends by itself after so long without children and without kairod.
 };
 
+/// Whether this process was a keeper before it became this program (succession.hpp). Then resume_keeper() is
+/// the only thing to do.
+bool is_succession();
+int resume_keeper();
+
 /// Runs until it is told to stop or has nothing left to do. Returns the exit code; messages go to stderr.
 int run_keeper(KeeperOptions options);
 

@@ -46,14 +46,33 @@ LaunchThread::~LaunchThread() {
 }
 
 Result<void> LaunchThread::start() {
-  poke_ = UniqueFd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!poke_) poke_ = UniqueFd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!poke_) return system_error("cannot make an eventfd", errno);
+  if (thread_.joinable()) return {};
+  stop_ = ended_ = false;
   try {
     thread_ = std::thread([this] { run(); });
   } catch (const std::system_error& error) {
     return system_error("cannot start the launching thread", error.code().value());
   }
   return {};
+}
+
+bool LaunchThread::rest(std::chrono::milliseconds patience) {
+  if (!thread_.joinable()) return true;
+  const SteadyTime deadline = SteadyClock::now() + patience;
+  stop_ = true;
+  ::eventfd_write(poke_.get(), 1);
+  while (!ended_ && SteadyClock::now() < deadline) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  {
+    const std::lock_guard lock(mutex_);
+    if (!ended_) {
+      stop_ = false;
+      return false;
+    }
+  }
+  thread_.join();
+  return true;
 }
 
 void LaunchThread::add(UniqueFd socket, std::uint64_t epoch) {
@@ -66,9 +85,11 @@ void LaunchThread::add(UniqueFd socket, std::uint64_t epoch) {
 
 void LaunchThread::run() {
   std::vector<pollfd> polled;
-  while (!stop_) {
+  for (;;) {
     {
       const std::lock_guard lock(mutex_);
+      ended_ = stop_.load();  // as one step with the look, for rest()
+      if (ended_) return;
       for (Connection& each : added_) connections_.push_back(std::move(each));
       added_.clear();
     }
@@ -78,7 +99,10 @@ void LaunchThread::run() {
       const int events = (waiting < waiting_answers_bytes ? POLLIN : 0) | (waiting > 0 ? POLLOUT : 0);
       polled.push_back(pollfd{each.channel.socket(), static_cast<short>(events), 0});
     }
-    if (::poll(polled.data(), polled.size(), -1) < 0 && errno != EINTR) return;
+    if (::poll(polled.data(), polled.size(), -1) < 0 && errno != EINTR) {
+      ended_ = true;
+      return;
+    }
     eventfd_t count;
     if (polled[0].revents) ::eventfd_read(poke_.get(), &count);
     for (std::size_t i = 0; i < connections_.size(); ++i) {

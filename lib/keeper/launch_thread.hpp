@@ -7,6 +7,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <mutex>
 #include <thread>
@@ -30,6 +31,9 @@ class LaunchThread {
   void add(UniqueFd socket, std::uint64_t epoch);
   void set_epoch(std::uint64_t epoch) { epoch_ = epoch; }
   [[nodiscard]] bool busy() const { return busy_; }
+  /// Ends the thread, to be start()ed again; its children become the main thread's. False, and it goes on,
+  /// when a launch does not end within `patience`.
+  bool rest(std::chrono::milliseconds patience);
 
  private:
   struct Connection {
@@ -57,6 +61,7 @@ class LaunchThread {
   std::atomic<std::uint64_t> epoch_{0};
   std::atomic<bool> busy_{false};
   std::atomic<bool> stop_{false};
+  std::atomic<bool> ended_{false};
   std::thread thread_;
 };
 

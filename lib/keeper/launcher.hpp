@@ -1,5 +1,6 @@
 // One launch: pipes, a child that shares nothing but its three descriptors, and the step and errno when it
-// fails. Used from one thread only, whose children they are; that thread must not end before them.
+// fails. Used from one thread only, whose children they are; when that thread ends they are the main
+// thread's.
 //
 // The child is made by clone3(CLONE_VM | CLONE_VFORK): nothing is copied, and the launcher stands still until
 // the program runs, so that a failure comes back through shared memory. CLONE_FILES keeps the price

@@ -13,6 +13,7 @@
 
 #include "keeper/channel.hpp"
 #include "keeper/start.hpp"
+#include "keeper/succession.hpp"
 
 namespace kairo::keeper {
 namespace {
@@ -22,6 +23,8 @@ constexpr std::chrono::seconds connect_timeout{10};
 constexpr std::chrono::seconds stop_timeout{1};
 /// Before a keeper that ends this moment is asked again.
 constexpr std::chrono::milliseconds retry_delay{20};
+/// Keepers before know no Upgrade.
+constexpr std::uint32_t first_version_to_upgrade = 2;
 /// An ended session takes no descriptor in the keeper, only its slot and some memory.
 constexpr std::chrono::milliseconds release_delay{5};
 constexpr std::size_t releases_max = 256;
@@ -120,6 +123,7 @@ struct Link::Impl {
   std::string keeper_id;
   std::int32_t keeper_pid = 0;
   std::vector<Held> held;
+  std::optional<std::string> not_upgraded;
   Listener* listener = nullptr;
   bool lost = false;
   std::uint64_t next_token = 1;
@@ -166,6 +170,12 @@ Result<std::optional<Greeted>> greet(int state_dir, const std::string& role, con
     auto page = read_message<Welcome>(**message);
     if (!page) return std::move(page).error();
     const bool more = page->more;
+    if (first && (page->version < oldest_protocol_version || page->version > protocol_version))
+      return Error(Code::unsupported,
+                   "cannot use the keeper of this state directory: it speaks version " +
+                       std::to_string(page->version) + " of the keeper's protocol, this kairod " +
+                       std::to_string(oldest_protocol_version) + " to " + std::to_string(protocol_version) +
+                       "; its programs run on, and a kairod nearer to its version can take it over");
     if (first && role == "control") {
       auto table = out.channel.take_descriptors(1);
       if (!table) return std::move(table).error();
@@ -181,12 +191,34 @@ Result<std::optional<Greeted>> greet(int state_dir, const std::string& role, con
     first = false;
     if (!more) break;
   }
-  if (out.welcome.version < oldest_protocol_version || out.welcome.version > protocol_version)
-    return Error(Code::unsupported, "the keeper speaks version " + std::to_string(out.welcome.version) +
-                                        " of the protocol, this kairod " +
-                                        std::to_string(oldest_protocol_version) + " to " +
-                                        std::to_string(protocol_version));
   return std::optional<Greeted>(std::move(out));
+}
+
+/// Has the keeper become another program. Nothing when it has, and the connection with it has ended; else why
+/// not.
+std::optional<std::string> order_upgrade(Channel& control, int program, SteadyTime deadline) {
+  std::vector<UniqueFd> descriptors;
+  descriptors.emplace_back(::fcntl(program, F_DUPFD_CLOEXEC, 0));
+  if (!descriptors[0]) return describe_errno(errno);
+  control.send(MessageType::upgrade, Upgrade{oldest_letter_version, letter_version}, std::move(descriptors));
+  for (;;) {
+    if (!control.flush()) return std::nullopt;
+    if (control.waiting() > 0) {
+      if (!wait_writable(control, deadline)) return "it does not take the order";
+      continue;
+    }
+    const auto message = control.next();
+    if (!message) return message.error().message;
+    if (!*message) {
+      if (!wait_readable(control, deadline)) return "it does not answer";
+      if (control.receive() == Channel::Received::closed) return std::nullopt;
+      continue;
+    }
+    // All else it says again to the connection that follows.
+    if ((*message)->type != MessageType::upgrade_failed) continue;
+    const auto failed = read_message<UpgradeFailed>(**message);
+    return failed ? failed->why : failed.error().message;
+  }
 }
 
 }  // namespace
@@ -196,6 +228,8 @@ Result<std::unique_ptr<Link>> Link::connect(boost::asio::io_context& io, const L
   const UniqueFd state_dir(::open(options.state_dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!state_dir) return system_error("cannot open the state directory " + options.state_dir, errno);
   bool started = false;
+  bool upgraded = options.next_program < 0;
+  std::optional<std::string> not_upgraded;
   while (SteadyClock::now() < deadline) {
     auto control = greet(state_dir.get(), "control", options.instance_id, deadline);
     if (!control) return std::move(control).error();
@@ -218,6 +252,18 @@ Result<std::unique_ptr<Link>> Link::connect(boost::asio::io_context& io, const L
       }
       continue;
     }
+    auto table = Table::open(std::move((*control)->table));
+    if (!table) return std::move(table).error();
+    if (!upgraded && !started) {
+      // Now, while nothing else is under way: this program reads its table and, if it knows its letter, too,
+      // can take its place. Either way the connection is made anew.
+      upgraded = true;
+      if ((*control)->welcome.version >= first_version_to_upgrade)
+        not_upgraded = order_upgrade((*control)->channel, options.next_program, deadline);
+      else
+        not_upgraded = "it is too old for that";
+      continue;
+    }
     std::vector<Channel> launches;
     for (unsigned i = 0; i < launch_connections; ++i) {
       auto launch = greet(state_dir.get(), "launch", options.instance_id, deadline);
@@ -226,13 +272,12 @@ Result<std::unique_ptr<Link>> Link::connect(boost::asio::io_context& io, const L
       launches.push_back(std::move((*launch)->channel));
     }
     if (launches.size() < launch_connections) continue;
-    auto table = Table::open(std::move((*control)->table));
-    if (!table) return std::move(table).error();
     auto impl =
         std::make_unique<Impl>(io, std::move((*control)->channel), std::move(launches), std::move(*table));
     impl->keeper_id = (*control)->welcome.keeper_id;
     impl->keeper_pid = (*control)->welcome.pid;
     impl->held = std::move((*control)->held);
+    impl->not_upgraded = std::move(not_upgraded);
     return std::unique_ptr<Link>(new Link(std::move(impl)));
   }
   return Error(Code::timeout,
@@ -252,6 +297,9 @@ const std::string& Link::keeper_id() const {
 }
 std::int32_t Link::keeper_pid() const {
   return impl_->keeper_pid;
+}
+const std::optional<std::string>& Link::not_upgraded() const {
+  return impl_->not_upgraded;
 }
 std::vector<Link::Held> Link::take_held() {
   return std::exchange(impl_->held, {});

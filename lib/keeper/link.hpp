@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -39,6 +40,8 @@ struct LinkOptions {
   std::vector<std::string>
       start_command;  ///< argv of the keeper: {"/proc/self/exe", "keeper", ...}; the listening
                       ///< socket is its descriptor 3, the state directory's descriptor 4.
+  /// A program that a keeper which runs already is to become (descriptor, borrowed); -1: none.
+  int next_program = -1;
 };
 
 class Link {
@@ -55,6 +58,8 @@ class Link {
   [[nodiscard]] Table& table();
   [[nodiscard]] const std::string& keeper_id() const;
   [[nodiscard]] std::int32_t keeper_pid() const;
+  /// Why the keeper has not become LinkOptions::next_program, if it has not.
+  [[nodiscard]] const std::optional<std::string>& not_upgraded() const;
   /// Sessions of the time before; to be taken once.
   std::vector<Held> take_held();
 

@@ -21,7 +21,7 @@ Result<std::optional<Message>> next_message(std::string_view stream) {
                      std::to_string(message_bytes_max) + " are possible; the connection is of no use");
   if (stream.size() > length_bytes) {
     const auto type = static_cast<unsigned char>(stream[length_bytes]);
-    if (type < static_cast<unsigned>(MessageType::hello) || type > static_cast<unsigned>(MessageType::note))
+    if (type < static_cast<unsigned>(MessageType::hello) || type > static_cast<unsigned>(last_message_type))
       return Error(Code::invalid_request, "cannot read a keeper message: unknown type " +
                                               std::to_string(type) + "; the connection is of no use");
   }

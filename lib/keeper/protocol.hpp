@@ -27,8 +27,13 @@
 
 namespace kairo::keeper {
 
-inline constexpr std::uint32_t protocol_version = 1;
-inline constexpr std::uint32_t oldest_protocol_version = 1;
+/// Each side speaks its own version and the one before, so that either may be newer by one. Version 2 brought
+/// Upgrade. (Tests build keepers of other versions.)
+#ifndef KAIRO_KEEPER_PROTOCOL
+#define KAIRO_KEEPER_PROTOCOL 2
+#endif
+inline constexpr std::uint32_t protocol_version = KAIRO_KEEPER_PROTOCOL;
+inline constexpr std::uint32_t oldest_protocol_version = protocol_version > 1 ? protocol_version - 1 : 0;
 inline constexpr std::size_t message_bytes_max = 4u << 20;
 inline constexpr unsigned launch_connections = 2;
 
@@ -48,7 +53,10 @@ enum class MessageType : std::uint8_t {
   release,
   stop,
   note,
+  upgrade,
+  upgrade_failed,
 };
+inline constexpr MessageType last_message_type = MessageType::upgrade_failed;
 
 using reflect::defaulted;
 using reflect::field;
@@ -230,6 +238,23 @@ struct Exited {
 /// kairod goes and wants the keeper to go, too; sent when nothing runs.
 struct Stop {
   static constexpr auto fields() { return std::tuple<>(); }
+};
+
+/// kairod has the keeper execute another program in its place, whose descriptor comes with it; sent before
+/// any other order. The connection ends with that; kairod connects again and finds the same keeper.
+struct Upgrade {
+  std::uint32_t oldest_letter = 0;  ///< What that program reads (succession.hpp).
+  std::uint32_t newest_letter = 0;
+  static constexpr auto fields() {
+    using S = Upgrade;
+    return std::tuple(field("oldestLetter", &S::oldest_letter, ""),
+                      field("newestLetter", &S::newest_letter, ""));
+  }
+};
+/// The keeper goes on as the program that it is.
+struct UpgradeFailed {
+  std::string why;
+  static constexpr auto fields() { return std::tuple(field("why", &UpgradeFailed::why, "")); }
 };
 
 /// Appends one message.

@@ -83,8 +83,8 @@ Pump::Pump(int epoll, Table& table, Arrivals& arrivals, DescriptorBudget& budget
       budget_(budget),
       pipe_bytes_left_(pipe_budget()),
       descendants_([this](pid_t pid) { return slot_of_main_.contains(pid); },
-                   [this](pid_t pid, int status) {
-                     if (Session* session = at_slot(slot_of_main_.at(pid))) ended(*session, status);
+                   [this](pid_t pid) {
+                     if (Session* session = at_slot(slot_of_main_.at(pid))) reap(*session);
                    }) {}
 
 // --- the table of sessions -------------------------------------------------------------------------
@@ -475,6 +475,113 @@ void Pump::orphaned(SteadyTime now) {
     resume(key);
   }
   hold_ends_ = now + limits::orphaned_hold;
+}
+
+// --- from program to program -----------------------------------------------------------------------
+
+Letters Pump::leave() const {
+  std::unordered_map<std::uint64_t, std::vector<TimerLetter>> timers;
+  for (auto left = timers_; !left.empty(); left.pop()) {
+    const Timer& each = left.top();
+    // What the disk refuses is tried again anyway.
+    if (each.kind != TimerKind::retry)
+      timers[each.key].push_back(
+          {std::chrono::nanoseconds(each.at.time_since_epoch()).count(), each.kind == TimerKind::last_gasp});
+  }
+  Letters out;
+  out.sessions.reserve(by_key_.size());
+  for (const auto& [key, session] : by_key_) {
+    SessionLetter letter;
+    letter.key = key;
+    letter.started_us = session->started_us;
+    letter.exited_us = session->exited_us;
+    letter.slot = session->slot;
+    letter.pid = session->pid;
+    letter.wait_status = session->wait_status;
+    letter.grace_ms = session->grace_ms;
+    letter.stdin_piece = session->stdin_piece;
+    letter.detach = session->detach;
+    letter.reaped = session->reaped;
+    letter.due = session->due;
+    letter.process = session->process.get();
+    letter.input = session->input.get();
+    letter.ring = session->ring.get();
+    for (const Session::Output& each : session->output) {
+      OutputLetter output;
+      output.pipe = each.pipe.get();
+      output.size_step = each.size_step;
+      if (each.log) {
+        output.retain = each.log->retain_bytes();
+        output.carry.data = each.log->carry();
+      }
+      letter.output.push_back(std::move(output));
+    }
+    if (const auto found = timers.find(key); found != timers.end()) letter.timers = std::move(found->second);
+    letter.mark.data = session->mark;
+    letter.record.data = session->record;
+    letter.note.data = session->note;
+    out.sessions.push_back(std::move(letter));
+  }
+  out.keeper.watches = descendants_.leave();
+  return out;
+}
+
+void Pump::take_over(Letters letters, int logs_dir, SteadyTime now) {
+  for (SessionLetter& each : letters.sessions) take_over(std::move(each), logs_dir);
+  descendants_.take_over(letters.keeper.watches, now);
+}
+
+void Pump::take_over(SessionLetter letter, int logs_dir) {
+  auto made = std::make_unique<Session>();
+  Session& session = *made;
+  session.key = letter.key;
+  session.started_us = letter.started_us;
+  session.exited_us = letter.exited_us;
+  session.slot = letter.slot;
+  session.pid = letter.pid;
+  session.wait_status = letter.wait_status;
+  session.grace_ms = letter.grace_ms;
+  session.stdin_piece = letter.stdin_piece;
+  session.detach = letter.detach;
+  session.reaped = letter.reaped;
+  session.due = letter.due;
+  session.process.reset(letter.process);
+  session.input.reset(letter.input);
+  session.ring.reset(letter.ring);
+  session.mark = std::move(letter.mark.data);
+  session.record = std::move(letter.record.data);
+  session.note = std::move(letter.note.data);
+  int descriptors = (session.process ? process_descriptors : 0) + (session.input ? input_descriptors : 0);
+  for (unsigned i = 0; i < 2 && i < letter.output.size(); ++i) {
+    OutputLetter& from = letter.output[i];
+    Session::Output& output = session.output[i];
+    if (from.pipe < 0) continue;
+    output.pipe.reset(from.pipe);
+    output.log.emplace(stream::LogWriter::resume(logs_dir, session.key, i, from.retain,
+                                                 table_.slot(session.slot).streams[i],
+                                                 std::move(from.carry.data)));
+    output.size_step =
+        static_cast<std::uint8_t>(std::min<std::size_t>(from.size_step, std::size(pipe_steps) - 1));
+    const std::size_t more = pipe_steps[output.size_step] - pipe_steps[0];
+    pipe_bytes_left_ -= std::min(more, pipe_bytes_left_);
+    descriptors += output_descriptors;
+    // A stream that was held is looked at once more, and held again if need be.
+    poll_output(session, i, true);
+  }
+  budget_.give_back(-descriptors);
+  if (session.input)
+    add_to_epoll(epoll_, session.input.get(), event_of(session.slot, Part::standard_input), 0);
+  if (session.process)
+    add_to_epoll(epoll_, session.process.get(), event_of(session.slot, Part::process), EPOLLIN);
+  for (const TimerLetter& each : letter.timers)
+    timers_.push({SteadyTime(std::chrono::nanoseconds(each.at_ns)), session.key,
+                  each.last_gasp ? TimerKind::last_gasp : TimerKind::grace});
+  if (session.slot >= by_slot_.size()) by_slot_.resize(session.slot + 1);
+  by_slot_[session.slot] = &session;
+  by_key_[session.key] = std::move(made);
+  if (session.reaped) return;
+  slot_of_main_[session.pid] = session.slot;
+  ++running_;
 }
 
 }  // namespace kairo::keeper

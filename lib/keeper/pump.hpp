@@ -23,6 +23,7 @@
 #include "keeper/descendants.hpp"
 #include "keeper/launcher.hpp"
 #include "keeper/protocol.hpp"
+#include "keeper/succession.hpp"
 #include "keeper/table.hpp"
 #include "stream/log_writer.hpp"
 
@@ -101,6 +102,11 @@ class Pump {
   void on_event(std::uint64_t event, std::uint32_t events);
   [[nodiscard]] std::optional<SteadyTime> next_timer() const;
   void run_timers(SteadyTime now);
+
+  /// Every session as it is, and what is to be done to descendants, for a keeper that re-executes itself.
+  [[nodiscard]] Letters leave() const;
+  /// What the program before has left: before anything else.
+  void take_over(Letters letters, int logs_dir, SteadyTime now);
   void child_signal(SteadyTime now) { descendants_.child_signal(now); }
 
   // Orders. An unknown key is not an error: the session may have gone meanwhile.
@@ -139,6 +145,7 @@ class Pump {
   };
 
   void adopt(std::unique_ptr<Session> session);
+  void take_over(SessionLetter letter, int logs_dir);
   void reap(Session& session);
   void ended(Session& session, int status);
   void check_end(Session& session);

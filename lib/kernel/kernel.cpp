@@ -45,6 +45,9 @@ Result<std::unique_ptr<Kernel>> Kernel::create(boost::asio::io_context& io, Kern
   auto connected = keeper::Link::connect(io, kernel->link_options());
   if (!connected) return std::move(connected).error();
   kernel->link_ = std::move(*connected);
+  kernel->options_.next_keeper.reset();  // one that is started later is this program
+  if (const auto& why = kernel->link_->not_upgraded())
+    kernel->log("the keeper goes on as the program that it was: " + *why);
   return kernel;
 }
 

@@ -75,7 +75,8 @@ struct KernelOptions {
   UniqueFd listener;        ///< Listening socket.
   std::string state_dir;    ///< Absolute.
   std::vector<std::string> keeper_command;
-  mode_t umask = 022;  ///< Of children whose spawn names none.
+  UniqueFd next_keeper;  ///< A program that a keeper which runs already is to become; or none.
+  mode_t umask = 022;    ///< Of children whose spawn names none.
   std::function<void(const std::string&)> log = [](const std::string&) {};
   Settings settings;
   Host* host = nullptr;  ///< Without one kernel.stop and kernel.upgrade are E_UNSUPPORTED.
@@ -195,7 +196,7 @@ class Kernel final : public keeper::Listener {
   void accept(UniqueFd socket, ipc::Peer peer);
   void adopt(std::vector<keeper::Link::Held> held);
   [[nodiscard]] keeper::LinkOptions link_options() const {
-    return {options_.state_dir, instance_id_, options_.keeper_command};
+    return {options_.state_dir, instance_id_, options_.keeper_command, options_.next_keeper.get()};
   }
   Result<void> open_files();
   void restore_ended();

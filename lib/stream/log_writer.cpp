@@ -85,8 +85,10 @@ LogWriter::LogWriter(int logs_dir, std::uint64_t key, unsigned stream, std::uint
 }
 
 LogWriter LogWriter::resume(int logs_dir, std::uint64_t key, unsigned stream, std::uint64_t retain_bytes,
-                            StreamSlot& slot) {
+                            StreamSlot& slot, std::string carry) {
   LogWriter writer(logs_dir, key, stream, retain_bytes, slot);
+  writer.copies_ = !carry.empty();  // it goes first
+  writer.carry_ = std::move(carry);
   const std::uint32_t flags = slot.flags.load(std::memory_order_acquire);
   if ((flags & log_has_file) != 0 && (flags & log_eof) == 0)
     writer.file_.reset(

@@ -27,9 +27,12 @@ class LogWriter {
   /// `logs_dir`: descriptor of the logs directory, outlives the writer. `slot` must be zeroed by the caller
   /// and gets its first values here, except pins, which the caller has set.
   LogWriter(int logs_dir, std::uint64_t key, unsigned stream, std::uint64_t retain_bytes, StreamSlot& slot);
-  /// Takes up the log of a slot that is in use already (a keeper that re-executed itself).
+  /// Takes up the log of a slot that is in use already (a keeper that re-executed itself). `carry` is what
+  /// the writer before had read from the pipe and not yet recorded.
   static LogWriter resume(int logs_dir, std::uint64_t key, unsigned stream, std::uint64_t retain_bytes,
-                          StreamSlot& slot);
+                          StreamSlot& slot, std::string carry = {});
+  [[nodiscard]] std::uint64_t retain_bytes() const { return retain_; }
+  [[nodiscard]] const std::string& carry() const { return carry_; }
   LogWriter(LogWriter&&) noexcept;
   LogWriter& operator=(LogWriter&&) noexcept;
 

@@ -3,6 +3,7 @@
 #include <csignal>
 #include <filesystem>
 #include <memory>
+#include <random>
 #include <sys/stat.h>
 #include <thread>
 
@@ -147,6 +148,85 @@ TEST_CASE("no connection is refused during upgrades, and no request of a patient
   CHECK(ran.out == numbers);
 }
 
+TEST_CASE(
+    "the keeper becomes the new program as well: same process, same id, no byte and no exit code lost") {
+  Place place;
+  const std::string keeper_id = place.info("/keeperId");
+  const pid_t keeper = place.daemon->pids().keeper;
+  const auto keeper_program = [&] {
+    return std::filesystem::read_symlink("/proc/" + std::to_string(keeper) + "/exe").string();
+  };
+  const std::string gate = place.daemon->dir().file("gate");
+  const auto counter = std::make_unique<Program>(
+      place.daemon->ctl_argv(
+          {"run", "--", "sh", "-c",
+           "n=1; until [ -e \"$0\" ]; do seq $n $((n + 4999)); n=$((n + 5000)); done; exit 7", gate}),
+      StartOptions{.stdin_null = true});
+  const auto echo =
+      std::make_unique<Program>(place.daemon->ctl_argv(child({"run"}, {"cat"})), StartOptions{});
+  std::string fed;
+  for (int i = 0; i < 10; ++i) {
+    const std::size_t wanted = counter->out().size() + 200'000;
+    counter->await([&] { return counter->out().size() >= wanted; }, "output");
+    const std::string piece = pattern(100'000 + static_cast<std::size_t>(i));
+    REQUIRE(echo->write(piece));
+    fed += piece;
+    place.install(i % 2 == 0 ? newer_program() : read_file(kairod_path()));
+    const Ran ran = place.daemon->ctl({"kernel", "upgrade"});
+    REQUIRE_MESSAGE(ran.code == 0, ran.err);
+    CHECK(place.info("/keeperId") == keeper_id);
+    CHECK(place.daemon->pids().keeper == keeper);
+    CHECK(keeper_program() == place.program);  // not "... (deleted)"
+  }
+  CHECK(place.daemon->said().find("goes on as the program that it was") == std::string::npos);
+  CHECK(read_file("/proc/" + std::to_string(keeper) + "/comm") == "kairo-keeper\n");
+  place.daemon->dir().put("gate", "");
+  const Ran& counted = counter->wait();
+  CHECK_MESSAGE(counted.code == 7, counted.err);
+  std::string numbers;
+  for (std::size_t i = 1; numbers.size() < counted.out.size(); ++i) numbers += std::to_string(i) + "\n";
+  CHECK(counted.out == numbers);
+  echo->close_stdin();
+  CHECK(echo->wait().code == 0);
+  CHECK(echo->out() == fed);
+}
+
+TEST_CASE("a daemon that is killed in the middle of upgrades of itself and the keeper costs nothing") {
+  Daemon daemon({.start = false});  // each kairoctl starts another one
+  StartOptions options;
+  options.stdin_null = true;
+  options.env = {{"KAIROD", kairod_path()}, {"KAIRO_IPC_SOCKET", std::nullopt}};
+  const std::string gate = daemon.dir().file("gate");
+  const auto counter = std::make_unique<Program>(
+      daemon.ctl_argv({"run", "--", "sh", "-c",
+                       "n=1; until [ -e \"$0\" ]; do seq $n $((n + 4999)); n=$((n + 5000)); done; exit 7",
+                       gate}),
+      options);
+  counter->await_out("5000\n");
+  const Daemon::Pids first = daemon.pids();
+  std::mt19937 random{std::random_device{}()};
+  for (int i = 0; i < 60; ++i) {
+    REQUIRE(daemon.ctl({"ping"}).code == 0);
+    const pid_t pid = daemon.pids().daemon;
+    auto client = connected(daemon);
+    client.send("kernel.upgrade", api::NoParams{});
+    static_cast<void>(client.pump());
+    // From before the check of the program until well after the next one serves.
+    usleep(std::uniform_int_distribution<useconds_t>(0, 15'000)(random));
+    kill(pid, SIGKILL);
+    const std::size_t wanted = counter->out().size() + 50'000;
+    counter->await([&] { return counter->out().size() >= wanted; }, "output across the kill");
+  }
+  REQUIRE(daemon.ctl({"ping"}).code == 0);
+  CHECK(daemon.pids().keeper == first.keeper);
+  daemon.dir().put("gate", "");
+  const Ran& counted = counter->wait();
+  CHECK_MESSAGE(counted.code == 7, counted.err);
+  std::string numbers;
+  for (std::size_t i = 1; numbers.size() < counted.out.size(); ++i) numbers += std::to_string(i) + "\n";
+  CHECK(counted.out == numbers);
+}
+
 TEST_CASE("a program that cannot take the daemon's place changes nothing") {
   TempDir dir;
   const std::string config = dir.put("kairod.json", "{}");
@@ -222,7 +302,9 @@ TEST_CASE("SIGTERM during an upgrade is not lost") {
   auto client = connected(*place.daemon);
   REQUIRE(client.call_raw("kernel.upgrade", api::NoParams{}, soon()).ok());
   kill(pid, SIGTERM);
-  eventually([&] { return place.daemon->said().find("kairod: stopped") != std::string::npos; }, "its end");
+  eventually([&] { return place.daemon->said().find("kairod: stopped") != std::string::npos; },
+             "its last word");
+  eventually([&] { return read_file("/proc/" + std::to_string(pid) + "/cmdline").empty(); }, "its end");
   CHECK(access(place.daemon->socket().c_str(), F_OK) != 0);
 }
 

@@ -42,6 +42,8 @@ void decode(const Message& message) {
     case MessageType::changed: return again<Changed>(message);
     case MessageType::exited: return again<Exited>(message);
     case MessageType::stop: return again<Stop>(message);
+    case MessageType::upgrade: return again<Upgrade>(message);
+    case MessageType::upgrade_failed: return again<UpgradeFailed>(message);
   }
 }
 

@@ -19,7 +19,7 @@ constexpr std::chrono::seconds patience{30};
 std::uint64_t last_key = 0;
 
 std::vector<std::string> host_command(const HostOptions& host) {
-  std::vector<std::string> out{KEEPER_HOST, host.soft, host.hard, host.idle_seconds};
+  std::vector<std::string> out{host.program, host.soft, host.hard, host.idle_seconds};
   if (!host.own_limit.empty()) out.push_back(host.own_limit);
   return out;
 }
@@ -37,7 +37,7 @@ TempDir::~TempDir() {
 }
 
 Kairod::Kairod(const std::string& dir, HostOptions host) : state_dir(dir), next_key_(last_key + 1) {
-  auto connected = Link::connect(io, {dir, random_id(8), host_command(host)});
+  auto connected = Link::connect(io, {dir, random_id(8), host_command(host), host.next_program});
   if (!connected) FAIL(connected.error().message);
   link = std::move(*connected);
   link->start(*this);

@@ -37,6 +37,8 @@ struct HostOptions {
   std::string hard = "2000";
   std::string idle_seconds = "60";
   std::string own_limit = {};  ///< Empty: as much as there is.
+  std::string program = KEEPER_HOST;
+  int next_program = -1;  ///< See LinkOptions.
 };
 
 /// What a session of a test is started with; defaults are those of a plain session.

@@ -6,6 +6,7 @@
 #include "keeper/keeper.hpp"
 
 int main(int argc, char** argv) {
+  if (kairo::keeper::is_succession()) return kairo::keeper::resume_keeper();
   if (argc < 4) return 64;
   kairo::keeper::KeeperOptions options;
   options.listener = kairo::UniqueFd(3);
