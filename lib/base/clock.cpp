@@ -2,6 +2,7 @@
 
 #include <array>
 #include <charconv>
+#include <ctime>
 #include <string_view>
 
 namespace kairo {
@@ -26,6 +27,33 @@ bool take_char(std::string_view& text, char wanted) {
 }
 
 }  // namespace
+
+std::uint64_t boot_clock_us() {
+  timespec now{};
+  ::clock_gettime(CLOCK_BOOTTIME, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000 + static_cast<std::uint64_t>(now.tv_nsec / 1000);
+}
+
+SystemTime even_time(std::uint64_t boot_us) {
+  static const SystemTime begun = system_now() - std::chrono::microseconds(boot_clock_us());
+  return begun + std::chrono::microseconds(boot_us);
+}
+
+SystemTime even_now() {
+  return even_time(boot_clock_us());
+}
+
+std::chrono::microseconds ClockWatch::look(SystemTime now, std::uint64_t boot_us) {
+  const std::int64_t offset = now.time_since_epoch().count() - static_cast<std::int64_t>(boot_us);
+  const std::chrono::microseconds moved(offset - offset_.value_or(offset));
+  if (offset_ && std::chrono::abs(moved) <= tolerance_) {
+    // Slow adjustment adds up; it is no jump.
+    offset_ = offset;
+    return {};
+  }
+  offset_ = offset;
+  return moved;
+}
 
 std::string to_iso8601(SystemTime time) {
   using namespace std::chrono;

@@ -1,8 +1,10 @@
-// Times: steady for pacing and deadlines, system for what people and the protocol see.
+// Times: steady for pacing and deadlines, system for what people and the protocol see, even for how old a
+// thing is.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace kairo {
@@ -14,6 +16,29 @@ using SystemTime = std::chrono::sys_time<std::chrono::microseconds>;
 inline SystemTime system_now() {
   return std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now());
 }
+
+/// What CLOCK_BOOTTIME has counted since the machine started, in microseconds: for points in time that
+/// outlive the process, but not the machine's run.
+std::uint64_t boot_clock_us();
+
+/// The system's time as it was when this program first asked, and what has passed since: a clock that is set
+/// makes nothing older or younger.
+SystemTime even_now();
+/// The same for a moment of boot_clock_us().
+SystemTime even_time(std::uint64_t boot_us);
+
+/// Notices that the system's clock was set.
+class ClockWatch {
+ public:
+  explicit ClockWatch(std::chrono::microseconds tolerance) : tolerance_(tolerance) {}
+  /// By how much the clock was set forward (or, negative, back) since the last look; 0 within the tolerance,
+  /// and at the first look.
+  std::chrono::microseconds look(SystemTime now, std::uint64_t boot_us);
+
+ private:
+  std::chrono::microseconds tolerance_;
+  std::optional<std::int64_t> offset_;
+};
 
 /// ISO 8601 in UTC with microseconds: "2026-11-20T23:54:34.000123Z".
 std::string to_iso8601(SystemTime time);

@@ -372,6 +372,7 @@ void Keeper::send_welcome_page(Welcome welcome) {
     if (session->due) {
       held.wait_status = session->wait_status;
       held.exited_us = session->exited_us;
+      held.exited_boot_us = session->exited_boot_us;
       std::erase(pump_.exited(), session->key);
     }
     if (session->ring) {
@@ -545,7 +546,8 @@ void Keeper::flush_control() {
       if (session->stray)
         pump_.release(key);
       else
-        control_->send(MessageType::exited, Exited{key, session->wait_status, session->exited_us});
+        control_->send(MessageType::exited,
+                       Exited{key, session->wait_status, session->exited_us, session->exited_boot_us});
     }
   }
   if (!control_->flush()) return lose_control(nullptr);

@@ -3,28 +3,17 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <ctime>
 #include <memory>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/clock.hpp"
 #include "base/unique_fd.hpp"
 #include "keeper/process_tree.hpp"
 
 namespace kairo::keeper {
 namespace {
-
-std::uint64_t us(const timespec& time) {
-  return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000 +
-         static_cast<std::uint64_t>(time.tv_nsec / 1000);
-}
-
-std::uint64_t wall_us() {
-  timespec now{};
-  ::clock_gettime(CLOCK_REALTIME, &now);
-  return us(now);
-}
 
 struct Found {
   std::uint64_t begun = 0;  ///< boot_clock_us(), to a clock tick; 0: it is not there.
@@ -56,17 +45,12 @@ Found look_at(pid_t pid) {
 
 bool is_main(const Found& found, const Leftover& session) {
   constexpr std::uint64_t slack_us = 2'000'000;  // a tick, and a clock that is being adjusted
-  const std::uint64_t begun = found.begun + wall_us() - boot_clock_us();
+  const std::uint64_t begun =
+      found.begun + static_cast<std::uint64_t>(system_now().time_since_epoch().count()) - boot_clock_us();
   return begun + slack_us >= session.started_us && begun <= session.started_us + slack_us;
 }
 
 }  // namespace
-
-std::uint64_t boot_clock_us() {
-  timespec now{};
-  ::clock_gettime(CLOCK_BOOTTIME, &now);
-  return us(now);
-}
 
 std::size_t signal_leftovers(const std::vector<Leftover>& sessions, const std::string& socket,
                              std::uint64_t lost_at, int number) {

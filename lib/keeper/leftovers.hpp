@@ -20,9 +20,6 @@ struct Leftover {
   bool detach = false;           ///< Only the main process goes; its descendants were allowed to stay.
 };
 
-/// Microseconds since the machine started, sleep included; the clock of a process's start time.
-std::uint64_t boot_clock_us();
-
 /// Signals every process that belongs to one of `sessions` of the daemon at `socket` (its KAIRO_IPC_SOCKET)
 /// and began before `lost_at` (boot_clock_us()); SIGTERM is followed by SIGCONT. The number of processes
 /// found. Reads all of /proc: milliseconds.

@@ -83,12 +83,14 @@ struct HeldSession {
   bool has_stdin_ring = false;              ///< Its memfd stands in the message's descriptors, in this order.
   std::optional<std::int32_t> wait_status;  ///< When the main process has ended and all was recorded.
   std::uint64_t exited_us = 0;
+  std::uint64_t exited_boot_us = 0;  ///< The same by boot_clock_us().
   static constexpr auto fields() {
     using S = HeldSession;
     return std::tuple(field("key", &S::key, ""), field("slot", &S::slot, ""), field("pid", &S::pid, ""),
                       field("startedUs", &S::started_us, ""), field("record", &S::record, ""),
                       defaulted("note", &S::note, ""), defaulted("hasStdinRing", &S::has_stdin_ring, ""),
-                      field("waitStatus", &S::wait_status, ""), defaulted("exitedUs", &S::exited_us, ""));
+                      field("waitStatus", &S::wait_status, ""), defaulted("exitedUs", &S::exited_us, ""),
+                      defaulted("exitedBootUs", &S::exited_boot_us, ""));
   }
 };
 
@@ -227,11 +229,13 @@ struct Changed {
 /// still without log_eof and goes on being recorded.
 struct Exited {
   std::uint64_t key = 0;
-  std::int32_t wait_status = 0;  ///< As waitpid gives it.
-  std::uint64_t exited_us = 0;
+  std::int32_t wait_status = 0;      ///< As waitpid gives it.
+  std::uint64_t exited_us = 0;       ///< Unix time.
+  std::uint64_t exited_boot_us = 0;  ///< The same by boot_clock_us().
   static constexpr auto fields() {
     return std::tuple(field("key", &Exited::key, ""), field("waitStatus", &Exited::wait_status, ""),
-                      field("exitedUs", &Exited::exited_us, ""));
+                      field("exitedUs", &Exited::exited_us, ""),
+                      defaulted("exitedBootUs", &Exited::exited_boot_us, ""));
   }
 };
 

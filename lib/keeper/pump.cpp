@@ -245,6 +245,7 @@ void Pump::ended(Session& session, int status) {
   session.reaped = true;
   session.wait_status = status;
   session.exited_us = now_us();
+  session.exited_boot_us = boot_clock_us();
   session.process.reset();
   budget_.give_back(process_descriptors);
   slot_of_main_.erase(session.pid);
@@ -495,6 +496,7 @@ Letters Pump::leave() const {
     letter.key = key;
     letter.started_us = session->started_us;
     letter.exited_us = session->exited_us;
+    letter.exited_boot_us = session->exited_boot_us;
     letter.slot = session->slot;
     letter.pid = session->pid;
     letter.wait_status = session->wait_status;
@@ -537,6 +539,7 @@ void Pump::take_over(SessionLetter letter, int logs_dir) {
   session.key = letter.key;
   session.started_us = letter.started_us;
   session.exited_us = letter.exited_us;
+  session.exited_boot_us = letter.exited_boot_us;
   session.slot = letter.slot;
   session.pid = letter.pid;
   session.wait_status = letter.wait_status;

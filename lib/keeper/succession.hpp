@@ -57,6 +57,7 @@ struct SessionLetter {
   std::uint64_t key = 0;
   std::uint64_t started_us = 0;
   std::uint64_t exited_us = 0;
+  std::uint64_t exited_boot_us = 0;
   std::uint32_t slot = 0;
   std::int32_t pid = 0;
   std::int32_t wait_status = 0;
@@ -77,13 +78,13 @@ struct SessionLetter {
     using S = SessionLetter;
     return std::tuple(
         field("key", &S::key, ""), field("startedUs", &S::started_us, ""),
-        field("exitedUs", &S::exited_us, ""), field("slot", &S::slot, ""), field("pid", &S::pid, ""),
-        field("waitStatus", &S::wait_status, ""), field("graceMs", &S::grace_ms, ""),
-        field("stdinPiece", &S::stdin_piece, ""), field("detach", &S::detach, ""),
-        field("reaped", &S::reaped, ""), field("due", &S::due, ""), field("process", &S::process, ""),
-        field("input", &S::input, ""), field("ring", &S::ring, ""), field("output", &S::output, ""),
-        field("timers", &S::timers, ""), field("mark", &S::mark, ""), field("record", &S::record, ""),
-        field("note", &S::note, ""));
+        field("exitedUs", &S::exited_us, ""), defaulted("exitedBootUs", &S::exited_boot_us, ""),
+        field("slot", &S::slot, ""), field("pid", &S::pid, ""), field("waitStatus", &S::wait_status, ""),
+        field("graceMs", &S::grace_ms, ""), field("stdinPiece", &S::stdin_piece, ""),
+        field("detach", &S::detach, ""), field("reaped", &S::reaped, ""), field("due", &S::due, ""),
+        field("process", &S::process, ""), field("input", &S::input, ""), field("ring", &S::ring, ""),
+        field("output", &S::output, ""), field("timers", &S::timers, ""), field("mark", &S::mark, ""),
+        field("record", &S::record, ""), field("note", &S::note, ""));
   }
 };
 

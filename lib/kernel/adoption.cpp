@@ -13,8 +13,6 @@ namespace {
 
 /// Before another keeper is tried when one could not be started.
 constexpr std::chrono::seconds keeper_retry{5};
-/// A year: longer waits would overflow a time point.
-constexpr std::uint64_t longest_timer_ms = 365ull * 24 * 3600 * 1000;
 
 }  // namespace
 
@@ -23,6 +21,7 @@ void Kernel::adopt(std::vector<keeper::Link::Held> held) {
             [](const auto& a, const auto& b) { return a.session.key < b.session.key; });
   for (keeper::Link::Held& each : held) {
     const keeper::HeldSession& found = each.session;
+    registry_.used(found.key);
     if (forgotten_.contains(found.key)) {
       registry_.keep_off(found.slot);
       link_->release(found.key);  // the earlier daemon was killed before it could say so
@@ -75,7 +74,7 @@ void Kernel::adopt(std::vector<keeper::Link::Held> held) {
       put_on_record(session);
     else if (known.mapped().remains)
       exit_told_.insert(found.key);
-    if (found.wait_status) on_exited({found.key, *found.wait_status, found.exited_us});
+    if (found.wait_status) on_exited({found.key, *found.wait_status, found.exited_us, found.exited_boot_us});
   }
   if (held.empty()) return;
   // The readers of the time before have so long to come back; then only those that did count (SPEC 5.4).
@@ -90,6 +89,8 @@ void Kernel::adopt(std::vector<keeper::Link::Held> held) {
 
 void Kernel::restore_ended() {
   std::vector<keeper::Leftover> left;
+  // Keys go on even if the clock was set back.
+  for (const std::uint64_t key : forgotten_) registry_.used(key);
   for (auto& [key, entry] : std::exchange(remembered_, {})) {
     session::Session* namesake = registry_.find(entry.record.id);
     if (!is_valid_session_id(entry.record.id) || (namesake && namesake->key() > key)) {
@@ -142,12 +143,8 @@ void Kernel::take_note(session::Session& session, std::string_view note) {
     else
       log("session " + session.id() + ": what was noted of it cannot be read: " + read.error().message);
   }
-  const std::uint64_t kill_at = session.note().kill_at_us;
-  const std::uint64_t now = unix_us(system_now());
-  if (kill_at != 0) {
-    const std::uint64_t left_ms = kill_at > now ? (kill_at - now) / 1000 : 0;
-    kill_after(session, std::chrono::milliseconds(std::min<std::uint64_t>(left_ms, longest_timer_ms)));
-  }
+  const std::uint64_t kill_at = session.note().kill_at_boot_us;
+  if (kill_at != 0) kill_after(session, std::chrono::milliseconds(until_boot_ms(kill_at)));
   // The end of the daemon was no end of the owner: it may attach again (SPEC 4.1).
   if (session.record().kill_on_owner_exit)
     timers_.after(limits::orphaned_hold, [this, key = session.key()] {
@@ -225,7 +222,7 @@ void Kernel::replace_keeper() {
 void Kernel::end_leftovers(std::vector<keeper::Leftover> sessions) {
   if (sessions.empty()) return;
   boost::asio::post(worker_, [this, sessions = std::move(sessions), socket = options_.socket_path,
-                              lost_at = keeper::boot_clock_us()]() mutable {
+                              lost_at = boot_clock_us()]() mutable {
     if (keeper::signal_leftovers(sessions, socket, lost_at, SIGTERM) == 0) return;
     boost::asio::post(io_, [this, sessions = std::move(sessions), socket, lost_at]() mutable {
       timers_.after(limits::kill_grace, [this, sessions = std::move(sessions), socket, lost_at] {

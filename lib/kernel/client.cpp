@@ -208,13 +208,8 @@ bool Client::give(OutputSubscription& subscription, stream::Batch& batch, std::s
                     {"subscriptionId", subscription.id()},
                     {"offset", given.throttled[stream]->offset},
                     {"dropped", given.throttled[stream]->dropped}});
-  if (given.failed) {
-    kernel_.log("session " + subscription.session().id() + ": " + given.failed->message);
-    kernel_.emit(subscription.session(), "kairo.kernel.degraded",
-                 {{"what", std::string("log")},
-                  {"stream", std::string(given.failed_stream == 0 ? "stdout" : "stderr")},
-                  {"message", given.failed->message}});
-  }
+  if (given.failed)
+    kernel_.emit_log_fault(subscription.session(), given.failed_stream, given.failed->message);
   if (given.more) {
     ready(subscription);
     return batch.bytes() > before;

@@ -34,6 +34,7 @@ Kernel::Kernel(boost::asio::io_context& io, KernelOptions options)
       batch_(batch_arena_bytes) {}
 
 Kernel::~Kernel() {
+  disk_.join();
   worker_.join();
   if (link_) link_->stop();
 }
@@ -52,6 +53,7 @@ Result<std::unique_ptr<Kernel>> Kernel::create(boost::asio::io_context& io, Kern
 }
 
 void Kernel::start() {
+  look_around();
   link_->start(*this);
   adopt(link_->take_held());
   restore_ended();
@@ -129,16 +131,15 @@ void Kernel::launch_decided(const std::string& id) {
 void Kernel::began(session::Session& session, const std::shared_ptr<Client>& owner,
                    const std::string& subscription_id) {
   expire_within(growth_interval);
-  if (owner || session.record().deadline_us != 0) {
+  if (owner || session.record().deadline_boot_us != 0) {
     Attention& attention = attention_[session.key()];
     attention.owner = owner;
     attention.owner_subscription = subscription_id;
     if (owner) owner->owned.insert(session.key());
   }
-  if (session.record().deadline_us != 0) {
-    const auto deadline = SystemTime(std::chrono::microseconds(session.record().deadline_us));
-    const auto left = std::max(std::chrono::duration_cast<std::chrono::milliseconds>(deadline - system_now()),
-                               std::chrono::milliseconds(0));
+  if (session.record().deadline_boot_us != 0) {
+    const std::uint64_t deadline = session.record().deadline_boot_us;
+    const std::chrono::milliseconds left(until_boot_ms(deadline));
     attention_[session.key()].deadline = timers_.after(left, [this, key = session.key()] {
       session::Session* late = registry_.find_key(key);
       if (!late || !late->running()) return;
@@ -157,7 +158,7 @@ void Kernel::terminate(session::Session& session, api::EndReason reason, const s
 }
 
 void Kernel::kill_after(session::Session& session, std::chrono::milliseconds grace) {
-  session.set_kill_at(unix_us(system_now() + grace));
+  session.set_kill_at(boot_clock_us() + static_cast<std::uint64_t>(grace.count()) * 1000);
   remember(session);
   Attention& attention = attention_[session.key()];
   timers_.cancel(attention.kill);
@@ -186,7 +187,9 @@ void Kernel::on_exited(const keeper::Exited& exited) {
     link_->release(exited.key);
     return;
   }
-  if (!session->exited(exited.wait_status, SystemTime(std::chrono::microseconds(exited.exited_us)))) return;
+  if (!session->exited(exited.wait_status, SystemTime(std::chrono::microseconds(exited.exited_us)),
+                       exited.exited_boot_us))
+    return;
   finish(*session);
 }
 
@@ -198,6 +201,7 @@ void Kernel::finish(session::Session& session) {
     registry_.detach_slot(session);
   }
   give_last_output(session);
+  tell_log_faults(session);
 
   const auto found = attention_.find(session.key());
   Attention* const attention = found == attention_.end() ? nullptr : &found->second;
@@ -293,6 +297,7 @@ void Kernel::on_changed(std::uint32_t slot) {
     in->progress();
     after_stdin(*session);
   }
+  tell_log_faults(*session);
   wake_readers(*session);
   answer_reads(*session, false);
   const bool held = session->ended() && session->slot();
@@ -383,7 +388,7 @@ void Kernel::emit_kernel(const std::string& type, const Members& members) {
   publish(std::move(fact), nullptr);
 }
 
-void Kernel::publish(event::Fact fact, const session::Session* session) {
+Result<void> Kernel::publish(event::Fact& fact) {
   auto published = bus_->publish(fact);
   sync_journal_soon();
   const SteadyTime now = SteadyClock::now();
@@ -394,13 +399,16 @@ void Kernel::publish(event::Fact fact, const session::Session* session) {
       log("events are on record again");
       journal_failing_ = false;
     }
-  } else if (!journal_failing_) {
+  } else if (published.error().code != Code::limit_exceeded && !std::exchange(journal_failing_, true)) {
     // Told once. Events without a seq are those that are not on record.
-    journal_failing_ = true;
-    log("events are not on record: " + published.error().message);
-    emit_kernel("kairo.kernel.degraded",
-                {{"what", std::string("journal")}, {"message", published.error().message}});
+    degraded("journal", "events are not on record: " + published.error().message);
   }
+  return published;
+}
+
+void Kernel::publish(event::Fact fact, const session::Session* session) {
+  if (auto published = publish(fact); !published && published.error().code == Code::limit_exceeded)
+    log("an event is not on record: " + published.error().message);
   if (!session) return;
   const auto it = attention_.find(session->key());
   if (it == attention_.end()) return;

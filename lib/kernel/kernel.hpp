@@ -7,6 +7,7 @@
 // finished.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -43,9 +44,18 @@ namespace kairo::kernel {
 /// How often ended sessions and the size of the logs are looked after; the shorter where logs may grow.
 inline constexpr std::chrono::seconds expiry_interval{60};
 inline constexpr std::chrono::seconds growth_interval{5};
+/// What the clock may be off between two looks, which are a minute apart at most, before it was set.
+inline constexpr std::chrono::seconds clock_tolerance{1};
 
 inline std::uint64_t unix_us(SystemTime time) {
   return static_cast<std::uint64_t>(time.time_since_epoch().count());
+}
+
+/// Milliseconds until boot_clock_us() is `boot_us`, 0 where that is over; at most a year: longer waits would
+/// overflow a time point.
+inline std::uint64_t until_boot_ms(std::uint64_t boot_us) {
+  const std::uint64_t now = boot_clock_us();
+  return boot_us > now ? std::min<std::uint64_t>((boot_us - now) / 1000, 365ull * 24 * 3600 * 1000) : 0;
 }
 
 /// What to do with the processes when the daemon stops.
@@ -111,6 +121,8 @@ class Kernel final : public keeper::Listener {
   boost::asio::io_context& io() { return io_; }
   boost::asio::thread_pool& worker() { return worker_; }
   system::MetricsSampler& metrics() { return metrics_; }
+  /// E_INTERNAL when the state directory was removed: nothing can be kept of a process any more.
+  Result<void> check_state_dir();
   [[nodiscard]] int logs_dir() const { return logs_dir_.get(); }
   void log(const std::string& line) const { options_.log(line); }
 
@@ -180,6 +192,13 @@ class Kernel final : public keeper::Listener {
   void emit(const session::Session& session, const std::string& type, const Members& members = {},
             std::string_view correlation_id = {}, std::string_view causation_id = {});
   void emit_kernel(const std::string& type, const Members& members = {});
+  /// Says, in the log and by `kairo.kernel.degraded`, that the daemon itself does less than it should.
+  void degraded(const std::string& what, const std::string& message);
+  /// The same of one stream's log.
+  void emit_log_fault(const session::Session& session, unsigned stream, const std::string& message);
+  /// Puts it on the bus. What the journal refuses is pushed all the same, without a seq; then its error is
+  /// given back, and `kairo.kernel.degraded` told once.
+  Result<void> publish(event::Fact& fact);
   [[nodiscard]] bool may_see(const access::Principal& who, const event::Fact& fact) const;
 
   // --- clients
@@ -201,8 +220,15 @@ class Kernel final : public keeper::Listener {
   Result<void> open_files();
   void restore_ended();
   void sync_journal_soon();
+  void journal_synced(const Result<void>& synced);
+  /// Looks for what nobody tells: a clock that was set, a state directory that was removed.
+  void look_around();
   bool write_book(const session::Entry& entry);
+  void book_refused(const Error& why);
   void compact_book();
+  void compact_on();
+  /// Tells of the faults of a session's logs that began since it was last called.
+  void tell_log_faults(session::Session& session);
   void emit_exited(const session::Session& session);
   void replace_keeper();
   void end_leftovers(std::vector<keeper::Leftover> sessions);
@@ -235,12 +261,16 @@ class Kernel final : public keeper::Listener {
   event::FileJournal* journal_ = nullptr;  ///< The bus's.
   bool journal_sync_due_ = false;
   bool journal_failing_ = false;
+  bool journal_unsynced_ = false;
+  bool state_dir_gone_ = false;
+  ClockWatch clock_watch_{clock_tolerance};
   SteadyTime journal_refused_at_{};
   std::string keeper_problem_;
   Timers timers_;
   MethodTable methods_;
   stream::Batch batch_;
-  boost::asio::thread_pool worker_{1};
+  boost::asio::thread_pool worker_{1};  ///< What may block, and not on the disk that the state is on.
+  boost::asio::thread_pool disk_{1};    ///< What waits for that disk.
   system::MetricsSampler metrics_;
   std::unique_ptr<ipc::Listener> listener_;
   std::unordered_map<Client*, std::shared_ptr<Client>> clients_;
@@ -276,6 +306,12 @@ class Kernel final : public keeper::Listener {
   std::unordered_map<std::uint64_t, Inherited> inherited_;
   std::unordered_set<std::uint64_t> forgotten_;  ///< Of those that the keeper may still hold; until start().
   std::optional<session::Book> book_;
+  /// A walk over all sessions that writes them into a new segment.
+  struct Compaction {
+    std::uint64_t done = 0;  ///< Key of the last one that was written.
+    bool again = false;      ///< An entry was refused meanwhile: once more, into another segment.
+  };
+  std::optional<Compaction> compaction_;
   bool book_failing_ = false;
   bool book_damaged_ = false;
   bool restored_ = false;                         ///< start() has taken over all that is known.

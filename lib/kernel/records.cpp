@@ -15,6 +15,8 @@ namespace {
 constexpr std::chrono::seconds journal_sync_interval{1};
 /// Before the list of sessions is tried again when the disk refused it.
 constexpr std::chrono::seconds book_retry{5};
+/// Sessions that are written into a new segment in one turn of the loop: a few milliseconds.
+constexpr std::size_t compaction_turn = 128;
 
 }  // namespace
 
@@ -28,6 +30,7 @@ Result<void> Kernel::open_files() {
 
   event::FileJournal::Options journal;
   journal.state_dir = state_dir.get();
+  journal.now = even_now;
   journal.on_record = [this](const event::Fact& fact) {
     if (fact.event.type == "kairo.process.exited") exit_told_.insert(fact.session_key);
   };
@@ -63,11 +66,64 @@ void Kernel::sync_journal_soon() {
   journal_sync_due_ = true;
   timers_.after(journal_sync_interval, [this] {
     journal_sync_due_ = false;
-    boost::asio::post(worker_, [this] {
-      static_cast<void>(journal_->sync());
+    look_around();
+    boost::asio::post(disk_, [this] {
+      auto synced = journal_->sync();
       for (const std::string& each : journal_->take_damages()) log(each);
+      boost::asio::post(io_, [this, synced = std::move(synced)] { journal_synced(synced); });
     });
   });
+}
+
+void Kernel::journal_synced(const Result<void>& synced) {
+  if (synced.ok() == !journal_unsynced_ || stopping_) return;
+  journal_unsynced_ = !synced.ok();
+  if (synced) return log("events are safe from a power loss again");
+  degraded("journal", "a power loss may take events: " + synced.error().message);
+}
+
+void Kernel::look_around() {
+  if (const auto moved = clock_watch_.look(system_now(), boot_clock_us()); moved.count() != 0) {
+    const std::int64_t ms = moved.count() / 1000;
+    degraded("clock", "the clock was set " + std::string(ms > 0 ? "forward" : "back") + " by " +
+                          std::to_string(ms > 0 ? ms : -ms) +
+                          " ms; times from before and after it do not compare");
+  }
+  static_cast<void>(check_state_dir());
+}
+
+Result<void> Kernel::check_state_dir() {
+  struct stat status {};
+  if (::fstat(logs_dir_.get(), &status) == 0 && status.st_nlink > 0) return {};
+  Error gone(Code::internal,
+             options_.state_dir +
+                 " was removed: what processes write cannot be kept. Those that run go on; stop "
+                 "this daemon to begin anew");
+  if (!state_dir_gone_) degraded("state-directory", gone.message);
+  state_dir_gone_ = true;
+  return gone;
+}
+
+void Kernel::degraded(const std::string& what, const std::string& message) {
+  log(message);
+  emit_kernel("kairo.kernel.degraded", {{"what", what}, {"message", message}});
+}
+
+void Kernel::tell_log_faults(session::Session& session) {
+  for (unsigned stream = 0; stream < 2; ++stream) {
+    const std::uint32_t begun = session.take_log_faults(stream);
+    for (const std::uint32_t fault : {stream::log_degraded, stream::log_stalled})
+      if ((begun & fault) != 0)
+        emit_log_fault(session, stream, std::string(session::describe_log_fault(fault)));
+  }
+}
+
+void Kernel::emit_log_fault(const session::Session& session, unsigned stream, const std::string& message) {
+  log("session " + session.id() + ": " + message);
+  emit(session, "kairo.kernel.degraded",
+       {{"what", std::string("log")},
+        {"stream", std::string(stream == 0 ? "stdout" : "stderr")},
+        {"message", message}});
 }
 
 bool Kernel::put_on_record(const session::Session& session) {
@@ -77,37 +133,65 @@ bool Kernel::put_on_record(const session::Session& session) {
 bool Kernel::write_book(const session::Entry& entry) {
   auto written = book_->append(entry);
   if (written) {
-    if (restored_ && book_->wants_compaction() && !book_failing_) compact_book();
+    if (restored_ && !compaction_ && book_->wants_compaction()) compact_book();
     return true;
   }
-  if (book_failing_) return false;
-  book_failing_ = true;
-  log("the list of sessions cannot be written: " + written.error().message);
-  emit_kernel("kairo.kernel.degraded",
-              {{"what", std::string("sessions")}, {"message", written.error().message}});
-  timers_.after(book_retry, [this] { compact_book(); });
+  book_refused(written.error());
+  // What could not be written stands in the next segment, or, forgotten, does not.
+  if (compaction_)
+    compaction_->again = true;
+  else
+    timers_.after(book_retry, [this] { compact_book(); });
   return false;
 }
 
+void Kernel::book_refused(const Error& why) {
+  if (std::exchange(book_failing_, true)) return;
+  degraded("sessions", "the list of sessions cannot be written: " + why.message);
+}
+
 void Kernel::compact_book() {
-  std::vector<session::Entry> entries;
-  registry_.for_each(0, [&](session::Session& each) {
-    entries.push_back(session::entry_of(each));
-    return true;
-  });
-  auto compacted = book_->compact(entries);
-  if (!compacted) {
-    if (!book_failing_) log("the list of sessions cannot be written anew: " + compacted.error().message);
-    book_failing_ = true;
+  if (compaction_) {
+    compaction_->again = true;
+    return;
+  }
+  auto begun = book_->begin_compaction();
+  if (!begun) {
+    book_refused(begun.error());
     timers_.after(book_retry, [this] { compact_book(); });
     return;
   }
-  if (book_failing_) log("the list of sessions is written again");
-  book_failing_ = false;
+  compaction_.emplace();
+  compact_on();
+}
+
+void Kernel::compact_on() {
+  Result<void> written;
+  std::size_t count = 0;
+  bool all = true;
+  registry_.for_each(compaction_->done, [&](session::Session& each) {
+    all = count++ < compaction_turn;
+    if (!all) return false;
+    written = book_->append(session::entry_of(each));
+    if (written) compaction_->done = each.key();
+    return written.ok();
+  });
+  if (!written) {
+    book_refused(written.error());
+    timers_.after(book_retry, [this] { compact_on(); });
+    return;
+  }
+  if (!all) return boost::asio::post(io_, [this] { compact_on(); });
+  const bool again = compaction_->again;
+  compaction_.reset();
+  if (again) return compact_book();
+  if (std::exchange(book_failing_, false)) log("the list of sessions is written again");
   // Now their ends are on record: the keeper may forget them.
   for (const std::uint64_t key : std::exchange(unrecorded_, {}))
     if (session::Session* each = registry_.find_key(key)) release_if_recorded(*each);
-  boost::asio::post(worker_, [finish = std::move(*compacted)] { static_cast<void>(finish()); });
+  boost::asio::post(disk_, [this, finish = book_->end_compaction()] {
+    if (auto finished = finish(); !finished) log(finished.error().message);
+  });
 }
 
 void Kernel::forget(session::Session& session) {
@@ -130,7 +214,7 @@ void Kernel::forget(session::Session& session) {
 
 void Kernel::remove_logs(std::uint64_t key) {
   // Dropping 64 MiB of pages takes milliseconds: not on this thread.
-  boost::asio::post(worker_, [dir = logs_dir_.get(), key] {
+  boost::asio::post(disk_, [dir = logs_dir_.get(), key] {
     for (unsigned stream = 0; stream < 2; ++stream)
       ::unlinkat(dir, stream::log_file_name(key, stream).c_str(), 0);
   });
@@ -144,8 +228,8 @@ void Kernel::sweep_logs() {
     return true;
   });
   // What is spawned while the worker looks has a higher key.
-  boost::asio::post(worker_, [path = options_.state_dir + "/logs", known = std::move(known),
-                              first_new = stream::log_file_name(registry_.next_key(), 0)] {
+  boost::asio::post(disk_, [path = options_.state_dir + "/logs", known = std::move(known),
+                            first_new = stream::log_file_name(registry_.next_key(), 0)] {
     DIR* dir = ::opendir(path.c_str());
     if (!dir) return;
     while (const dirent* entry = ::readdir(dir)) {
@@ -173,10 +257,12 @@ void Kernel::expire_within(std::chrono::seconds delay) {
 
 void Kernel::expire() {
   for (session::Session* old : registry_.expired(
-           settings().ended_sessions, system_now() - std::chrono::hours(settings().ended_session_hours)))
+           settings().ended_sessions, even_now() - std::chrono::hours(settings().ended_session_hours)))
     forget(*old);
   std::uint64_t total = 0;
+  look_around();
   registry_.for_each(0, [&](session::Session& each) {
+    if (each.slot()) tell_log_faults(each);
     for (unsigned stream = 0; stream < 2; ++stream) {
       const stream::LogState log = each.log_state(stream);
       total += log.tail - log.floor;

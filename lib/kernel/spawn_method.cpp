@@ -204,8 +204,7 @@ Result<Plan> plan_spawn(const Kernel& kernel, const Call& call, const api::Spawn
     if (*options.timeout_ms == 0 ||
         *options.timeout_ms > static_cast<std::uint64_t>(limits::longest_wait.count()))
       return bad("params.options.timeoutMs", "must be 1 to " + std::to_string(limits::longest_wait.count()));
-    record.deadline_us =
-        static_cast<std::uint64_t>(system_now().time_since_epoch().count()) + *options.timeout_ms * 1000;
+    record.deadline_boot_us = boot_clock_us() + *options.timeout_ms * 1000;
   }
 
   order.argv = params.command;
@@ -263,6 +262,10 @@ void emit_spawned(Kernel& kernel, const session::Session& session) {
 void spawn(Kernel& kernel, Call& call, api::SpawnParams params, Reply<api::SpawnResult> reply) {
   if (kernel.stopping())
     return reply(Error(Code::shutting_down, "the daemon is stopping; nothing was started"));
+  if (auto kept = kernel.check_state_dir(); !kept) {
+    kept.error().message += "; nothing was started";
+    return reply(kept.error());
+  }
   auto planned = plan_spawn(kernel, call, params);
   if (!planned) return reply(planned.error());
   Plan& plan = *planned;

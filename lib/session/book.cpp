@@ -20,6 +20,8 @@ constexpr std::string_view suffix = ".sessions";
 constexpr std::size_t number_digits = 20;
 /// Below this a compaction is not worth its sync.
 constexpr std::uint64_t compaction_bytes = 4u << 20;
+/// What is kept of a command line.
+constexpr std::size_t argv_bytes = limits::record_bytes / 2;
 
 storage::Kind kind() {
   return {"KAIROSES", 1, {}};
@@ -59,6 +61,12 @@ Entry entry_of(const Session& session) {
   Entry out;
   out.key = session.key();
   out.record = session.record();
+  // A record has its bound; a command line may be longer, and is then kept by its beginning.
+  std::size_t bytes = 0;
+  auto& argv = out.record.argv;
+  argv.erase(std::find_if(argv.begin(), argv.end(),
+                          [&](const std::string& word) { return (bytes += word.size() + 8) > argv_bytes; }),
+             argv.end());
   out.pid = session.pid();
   out.started_us = static_cast<std::uint64_t>(session.started_at().time_since_epoch().count());
   out.slot = session.slot_index();
@@ -114,33 +122,26 @@ bool Book::wants_compaction() const {
   return file_->bytes() > std::max(compaction_bytes, 3 * compacted_bytes_);
 }
 
-Result<std::function<Result<void>()>> Book::compact(const std::vector<Entry>& entries) {
+Result<void> Book::begin_compaction() {
   const std::uint64_t number = number_ + 1;
-  const std::string name = segment_name(number);
-  UniqueFd dir(::fcntl(dir_.get(), F_DUPFD_CLOEXEC, 0));
-  if (!dir) return system_error("cannot keep the directory of sessions open", errno);
-  auto opened = storage::RecordFile::open(dir_.get(), name, kind(), [](std::string_view) {});
+  auto opened = storage::RecordFile::open(dir_->get(), segment_name(number), kind(), [](std::string_view) {});
   if (!opened) return std::move(opened).error();
-  auto file = std::make_shared<storage::RecordFile>(std::move(opened->file));
-  for (const Entry& each : entries) {
-    auto written = file->append(reflect::to_msgpack(each));
-    if (written) continue;
-    ::unlinkat(dir_.get(), name.c_str(), 0);
-    return std::move(written).error();
-  }
-  file_ = file;
+  file_ = std::make_shared<storage::RecordFile>(std::move(opened->file));
   number_ = number;
-  compacted_bytes_ = file->bytes();
-  return std::function<Result<void>()>(
-      [file, number, dir = std::make_shared<UniqueFd>(std::move(dir))]() -> Result<void> {
-        auto synced = file->sync();
-        if (!synced) return synced;
-        auto olds = segments(dir->get());
-        if (!olds) return std::move(olds).error();
-        for (const std::uint64_t old : *olds)
-          if (old < number) ::unlinkat(dir->get(), segment_name(old).c_str(), 0);
-        return {};
-      });
+  return {};
+}
+
+std::function<Result<void>()> Book::end_compaction() {
+  compacted_bytes_ = file_->bytes();
+  return [file = file_, number = number_, dir = dir_]() -> Result<void> {
+    auto synced = file->sync();
+    if (!synced) return synced;
+    auto olds = segments(dir->get());
+    if (!olds) return std::move(olds).error();
+    for (const std::uint64_t old : *olds)
+      if (old < number) ::unlinkat(dir->get(), segment_name(old).c_str(), 0);
+    return {};
+  };
 }
 
 }  // namespace kairo::session

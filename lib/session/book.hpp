@@ -5,14 +5,16 @@
 //                                            (storage/record_file.hpp); a record is one Entry as MsgPack.
 //
 // An entry says all that is known of its session; a later one of the same key replaces it. From time to time
-// everything that is still of interest is written into a new segment and the older ones are removed: a crash
-// in between leaves both, which say the same. Nothing is read again while the daemon runs.
+// a new segment is begun, everything that is still of interest is written into it, between what happens
+// anyway, and then the older ones are removed: a crash in between leaves both, and the later entry counts.
+// Nothing is read again while the daemon runs.
 //
-// Lives on the kernel's thread; only finish_compaction may run on another.
+// Lives on the kernel's thread; only what end_compaction() gives may run on another.
 #pragma once
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -58,24 +60,26 @@ class Book {
   /// in the order of their writing. Damage is mended and told, never a reason not to start.
   static Result<Opened> open(int state_dir, const std::function<void(Entry)>& each);
 
-  /// One write. After an error nothing was recorded; compact() makes up for it.
+  /// One write. After an error nothing was recorded; a compaction makes up for it.
   Result<void> append(const Entry& entry);
 
   /// Whether so much was written since the last compaction that another one is worth it.
   [[nodiscard]] bool wants_compaction() const;
 
-  /// Writes the entries into a new segment, which takes all that follows. Gives what is to be done on a
-  /// thread that may wait for the disk: syncing it, then removing the older ones. An error leaves all as it
-  /// was.
-  Result<std::function<Result<void>()>> compact(const std::vector<Entry>& entries);
+  /// Begins a new segment, which takes all that follows. The caller then appends the entry of every session
+  /// as it is at that time. An error leaves all as it was.
+  Result<void> begin_compaction();
+  /// Every session was appended since. Gives what is to be done on a thread that may wait for the disk:
+  /// syncing the segment, then removing the older ones.
+  [[nodiscard]] std::function<Result<void>()> end_compaction();
 
  private:
   Book(UniqueFd dir, storage::RecordFile file, std::uint64_t number)
-      : dir_(std::move(dir)),
+      : dir_(std::make_shared<UniqueFd>(std::move(dir))),
         file_(std::make_shared<storage::RecordFile>(std::move(file))),
         number_(number) {}
 
-  UniqueFd dir_;
+  std::shared_ptr<const UniqueFd> dir_;
   std::shared_ptr<storage::RecordFile> file_;
   std::uint64_t number_;
   std::uint64_t compacted_bytes_ = 0;

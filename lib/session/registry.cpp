@@ -42,7 +42,7 @@ void Registry::keep_off(std::uint32_t slot) {
 }
 
 Session& Registry::adopt(std::unique_ptr<Session> session) {
-  next_key_ = std::max(next_key_, session->key() + 1);
+  used(session->key());
   keep_off(session->slot_index());
   std::erase(free_slots_, session->slot_index());
   return add(std::move(session));
@@ -50,7 +50,7 @@ Session& Registry::adopt(std::unique_ptr<Session> session) {
 
 Session& Registry::adopt_ended(std::unique_ptr<Session> session) {
   Session& added = *session;
-  next_key_ = std::max(next_key_, added.key() + 1);
+  used(added.key());
   by_id_.emplace(added.id(), &added);
   by_key_.emplace(added.key(), std::move(session));
   note_ended(added);
@@ -74,7 +74,7 @@ Session* Registry::find_slot(std::uint32_t slot) const {
 std::unique_ptr<Session> Registry::remove(Session& session) {
   by_id_.erase(session.id());
   if (session.slot()) by_slot_[session.slot_index()] = nullptr;
-  if (session.end()) ended_.erase({session.end()->at, session.key()});
+  if (session.end()) ended_.erase({session.end()->even_at, session.key()});
   const auto it = by_key_.find(session.key());
   auto removed = std::move(it->second);
   by_key_.erase(it);
@@ -92,7 +92,7 @@ void Registry::detach_slot(Session& session) {
 }
 
 void Registry::note_ended(Session& session) {
-  ended_.emplace(std::pair(session.end()->at, session.key()), &session);
+  ended_.emplace(std::pair(session.end()->even_at, session.key()), &session);
 }
 
 std::vector<Session*> Registry::expired(std::size_t most, SystemTime oldest) const {

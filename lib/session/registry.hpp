@@ -2,6 +2,7 @@
 // slots of the shared table are free. Pure book-keeping on the kernel's thread.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -37,6 +38,8 @@ class Registry {
 
   /// The keeper still uses this slot, of a session that is not taken; it comes to be free.
   void keep_off(std::uint32_t slot);
+  /// Every session that is yet to be added gets a higher key than this.
+  void used(std::uint64_t key) { next_key_ = std::max(next_key_, key + 1); }
   /// Takes a session that ended in the time before and has no slot.
   Session& adopt_ended(std::unique_ptr<Session> session);
 
@@ -52,7 +55,8 @@ class Registry {
 
   /// Says that it has ended, so that it counts among those that may be dropped.
   void note_ended(Session& session);
-  /// Ended sessions that are to be forgotten: more than `most`, or ended before `oldest`. Oldest end first.
+  /// Ended sessions that are to be forgotten: more than `most`, or ended before `oldest` by even_now().
+  /// Oldest end first.
   std::vector<Session*> expired(std::size_t most, SystemTime oldest) const;
   [[nodiscard]] std::size_t ended_count() const { return ended_.size(); }
   /// Ended sessions, oldest end first.
@@ -73,7 +77,7 @@ class Registry {
   std::map<std::uint64_t, std::unique_ptr<Session>> by_key_;
   std::unordered_map<std::string_view, Session*> by_id_;
   std::vector<Session*> by_slot_;
-  std::map<std::pair<SystemTime, std::uint64_t>, Session*> ended_;
+  std::map<std::pair<SystemTime, std::uint64_t>, Session*> ended_;  ///< By End::even_at and key.
 };
 
 }  // namespace kairo::session

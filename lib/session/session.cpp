@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <sys/wait.h>
+#include <utility>
 
 #include "base/signals.hpp"
 #include "reflect/encode.hpp"
@@ -21,6 +22,12 @@ stream::LogState read_state(const stream::StreamSlot& slot) {
 }
 
 }  // namespace
+
+std::string_view describe_log_fault(std::uint32_t flag) {
+  return flag == stream::log_stalled
+             ? "the disk refuses, and its bytes may not be dropped: the process is held until there is room"
+             : "the disk refused, so its log keeps less than was asked for";
+}
 
 Session::Session(Record record, std::uint64_t key, std::uint32_t slot_index, keeper::SessionSlot* slot)
     : record_(std::move(record)), key_(key), slot_index_(slot_index), slot_(slot) {}
@@ -43,7 +50,7 @@ void Session::request_end(api::EndReason reason, std::string by) {
   phase_ = *phase;
   if (note_.end_reason) return;
   note_.end_reason = reason;
-  note_.end_requested_us = static_cast<std::uint64_t>(system_now().time_since_epoch().count());
+  note_.end_requested_boot_us = boot_clock_us();
   note_.end_by = std::move(by);
 }
 
@@ -53,14 +60,14 @@ void Session::restore(Note note) {
   if (const auto phase = next(phase_, Event::end_requested)) phase_ = *phase;
 }
 
-bool Session::exited(int wait_status, SystemTime at) {
+bool Session::exited(int wait_status, SystemTime at, std::uint64_t boot_us) {
   const auto phase = next(phase_, Event::exited);
   if (!phase) return false;
   phase_ = *phase;
-  end_ = End{at, wait_status, false};
+  if (boot_us == 0) boot_us = boot_clock_us();
+  end_ = End{at, wait_status, false, even_time(boot_us)};
   // It had ended by itself before it was asked to; only its output was still held by others.
-  if (static_cast<std::uint64_t>(at.time_since_epoch().count()) < note_.end_requested_us)
-    note_.end_reason.reset();
+  if (boot_us < note_.end_requested_boot_us) note_.end_reason.reset();
   note_.paused = false;
   return true;
 }
@@ -70,6 +77,8 @@ void Session::ended_before(const Remains& remains) {
   if (!phase) return;
   phase_ = *phase;
   end_ = End{SystemTime(std::chrono::microseconds(remains.at_us)), remains.wait_status, remains.lost};
+  // Of the time before only the system's clock tells; it may have been set since.
+  end_->even_at = std::min(end_->at, end_->even_at);
   note_.paused = false;
   frozen_stdin_ = {false, remains.stdin_offset, 0};
   for (unsigned stream = 0; stream < 2; ++stream) {
@@ -131,6 +140,11 @@ stream::LogReader& Session::log(unsigned stream, int logs_dir) {
 
 stream::LogState Session::log_state(unsigned stream) const {
   return slot_ ? read_state(slot_->streams[stream]) : frozen_[stream];
+}
+
+std::uint32_t Session::take_log_faults(unsigned stream) {
+  const std::uint32_t now = log_state(stream).flags & (stream::log_degraded | stream::log_stalled);
+  return now & ~std::exchange(faults_told_[stream], now);
 }
 
 void Session::freeze(int logs_dir) {
@@ -226,10 +240,12 @@ Session::View& Session::current_view() const {
   out.streams = now.streams;
   out.degraded.reset();
   for (unsigned stream = 0; stream < 2; ++stream) {
-    if ((now.log_flags[stream] & stream::log_degraded) == 0) continue;
-    if (!out.degraded) out.degraded.emplace();
-    out.degraded->push_back(std::string(stream == 0 ? "stdout" : "stderr") +
-                            ": the disk refused, so its log keeps less than was asked for");
+    for (const std::uint32_t fault : {stream::log_degraded, stream::log_stalled}) {
+      if ((now.log_flags[stream] & fault) == 0) continue;
+      if (!out.degraded) out.degraded.emplace();
+      out.degraded->push_back(std::string(stream == 0 ? "stdout: " : "stderr: ") +
+                              std::string(describe_log_fault(fault)));
+    }
   }
   view_->packed.msgpack.clear();
   view_->changing = now;

@@ -33,7 +33,7 @@ struct Record {
   std::string causation_id;
   std::uint64_t kill_grace_ms = static_cast<std::uint64_t>(limits::kill_grace.count());
   std::uint64_t retain_bytes = limits::retain_bytes;
-  std::uint64_t deadline_us = 0;  ///< Unix time when options.timeoutMs is over; 0: none.
+  std::uint64_t deadline_boot_us = 0;  ///< boot_clock_us() when options.timeoutMs is over; 0: none.
   bool stdin_pipe = false;
   bool block_when_full = false;
   bool kill_on_owner_exit = false;
@@ -48,7 +48,7 @@ struct Record {
         defaulted("owner", &S::owner, ""), defaulted("labels", &S::labels, ""),
         defaulted("correlationId", &S::correlation_id, ""), defaulted("causationId", &S::causation_id, ""),
         defaulted("killGraceMs", &S::kill_grace_ms, ""), defaulted("retainBytes", &S::retain_bytes, ""),
-        defaulted("deadlineUs", &S::deadline_us, ""), defaulted("stdinPipe", &S::stdin_pipe, ""),
+        defaulted("deadlineBootUs", &S::deadline_boot_us, ""), defaulted("stdinPipe", &S::stdin_pipe, ""),
         defaulted("blockWhenFull", &S::block_when_full, ""),
         defaulted("killOnOwnerExit", &S::kill_on_owner_exit, ""),
         defaulted("detachDescendants", &S::detach_descendants, ""),
@@ -57,12 +57,12 @@ struct Record {
 };
 
 /// What became known of a session after its launch and must outlive this daemon: why its end was asked for,
-/// and what is still to be done. Kept by the keeper.
+/// and what is still to be done. Kept by the keeper. Times are boot_clock_us(): that clock cannot be set.
 struct Note {
   std::optional<api::EndReason> end_reason;
   std::string end_by;
-  std::uint64_t end_requested_us = 0;
-  std::uint64_t kill_at_us = 0;  ///< Unix time of the SIGKILL that follows; 0: none.
+  std::uint64_t end_requested_boot_us = 0;
+  std::uint64_t kill_at_boot_us = 0;  ///< Of the SIGKILL that follows; 0: none.
   std::int32_t signaled_with = 0;
   std::string signaled_by;
   bool paused = false;
@@ -71,8 +71,8 @@ struct Note {
     using S = Note;
     using reflect::defaulted;
     return std::tuple(reflect::field("endReason", &S::end_reason, ""), defaulted("endBy", &S::end_by, ""),
-                      defaulted("endRequestedUs", &S::end_requested_us, ""),
-                      defaulted("killAtUs", &S::kill_at_us, ""),
+                      defaulted("endRequestedBootUs", &S::end_requested_boot_us, ""),
+                      defaulted("killAtBootUs", &S::kill_at_boot_us, ""),
                       defaulted("signaledWith", &S::signaled_with, ""),
                       defaulted("signaledBy", &S::signaled_by, ""), defaulted("paused", &S::paused, ""));
   }
@@ -83,6 +83,7 @@ struct End {
   SystemTime at;
   int wait_status = 0;  ///< As waitpid gives it; meaningless when `lost`.
   bool lost = false;
+  SystemTime even_at = even_now();  ///< The moment by even_now(), for the session's age.
 };
 
 /// What is left of one stream's log.
@@ -118,6 +119,9 @@ struct Remains {
                       defaulted("stderr", &S::standard_error, ""));
   }
 };
+
+/// What stream::log_degraded or log_stalled means, for people.
+std::string_view describe_log_fault(std::uint32_t flag);
 
 class Session {
  public:
@@ -155,19 +159,21 @@ class Session {
     note_.signaled_with = number;
     note_.signaled_by = std::move(by);
   }
-  /// When SIGKILL follows; 0: not.
-  void set_kill_at(std::uint64_t unix_us) { note_.kill_at_us = unix_us; }
+  /// When SIGKILL follows, by boot_clock_us(); 0: not.
+  void set_kill_at(std::uint64_t boot_us) { note_.kill_at_boot_us = boot_us; }
   [[nodiscard]] const Note& note() const { return note_; }
   /// Of a session that was launched by an earlier daemon.
   void restore(Note note);
-  /// False when it had ended already.
-  bool exited(int wait_status, SystemTime at);
+  /// `boot_us`: the same moment by boot_clock_us(); 0: now. False when it had ended already.
+  bool exited(int wait_status, SystemTime at, std::uint64_t boot_us);
   bool lost(SystemTime at);
 
   /// The log of one stream; made on first use. `logs_dir` outlives the session.
   stream::LogReader& log(unsigned stream, int logs_dir);
   [[nodiscard]] stream::LogState log_state(unsigned stream) const;
   [[nodiscard]] bool all_recorded() const { return log_state(0).eof() && log_state(1).eof(); }
+  /// Which of a log's faults (stream::log_degraded, log_stalled) began since this was last asked.
+  std::uint32_t take_log_faults(unsigned stream);
   /// Keeps the logs' last state and lets go of the slot, which the keeper may then give to another session.
   void freeze(int logs_dir);
   /// An ended session gives up its logs: all of their bytes count as dropped. Nobody may be reading them.
@@ -210,6 +216,7 @@ class Session {
   Note note_;
   std::unique_ptr<stream::LogReader> logs_[2];
   stream::LogState frozen_[2];
+  std::uint32_t faults_told_[2] = {0, 0};
   api::StdinState frozen_stdin_;
   std::unique_ptr<StdinQueue> stdin_;
   mutable std::unique_ptr<View> view_;  ///< Made when first asked for.

@@ -66,6 +66,12 @@ int write_all(int file, const void* data, std::size_t size, off_t at) {
 
 enum class Waiting { data, nothing, end };
 
+/// Whether the directory was removed: nothing can ever be made in it again.
+bool is_gone(int dir) {
+  struct stat status {};
+  return ::fstat(dir, &status) == 0 && status.st_nlink == 0;
+}
+
 /// What a reader of the pipe would find, without taking anything.
 Waiting look_into(int pipe) {
   pollfd poll_for{pipe, POLLIN, 0};
@@ -214,12 +220,17 @@ LogWriter::Progress LogWriter::pump(int pipe, std::uint64_t now_us, std::size_t 
     if (taken == -EAGAIN) return finish(State::drained);
     if (taken < 0) {
       if (shrink_ring()) continue;
-      if (pinned()) return finish(State::stalled);
+      if (pinned() && !is_gone(logs_dir_)) {
+        slot_->flags.fetch_or(log_stalled, std::memory_order_release);
+        return finish(State::stalled);
+      }
       const Progress thrown = throw_away(pipe, budget - progress.bytes);
       progress.state = thrown.state;
       progress.bytes += thrown.bytes;
       return progress;
     }
+    if (slot_->flags.load(std::memory_order_relaxed) & log_stalled)
+      slot_->flags.fetch_and(~std::uint32_t{log_stalled}, std::memory_order_release);
     const auto bytes = static_cast<std::uint64_t>(taken);
     slot_->tail.store(tail + bytes, std::memory_order_release);
     note_time(tail, now_us);
@@ -302,6 +313,7 @@ std::uint64_t LogWriter::growth_left(std::uint64_t tail) {
 LogWriter::Progress LogWriter::throw_away(int pipe, std::size_t budget) {
   Progress progress{State::more, 0, false};
   slot_->flags.fetch_or(log_degraded, std::memory_order_release);
+  slot_->flags.fetch_and(~std::uint32_t{log_stalled}, std::memory_order_release);
   const auto drop = [&](std::size_t bytes) {
     const std::uint64_t tail = slot_->tail.load(std::memory_order_relaxed) + bytes;
     // Floor first, as ever: no reader may take bytes that are nowhere for data.
@@ -375,8 +387,9 @@ void LogWriter::seal() {
   carry_.clear();
   if (file_) static_cast<void>(write_header(true, 0));
   file_.reset();
-  slot_->flags.store((slot_->flags.load(std::memory_order_relaxed) & ~std::uint32_t{log_held}) | log_eof,
-                     std::memory_order_seq_cst);
+  slot_->flags.store(
+      (slot_->flags.load(std::memory_order_relaxed) & ~std::uint32_t{log_held | log_stalled}) | log_eof,
+      std::memory_order_seq_cst);
 }
 
 }  // namespace kairo::stream

@@ -10,7 +10,8 @@
 //
 // A disk that refuses (ENOSPC, EDQUOT, EIO and their like): in its first lap a ring of at least a page stays
 // at the size that it has and goes round there. Otherwise there is nothing to go round in: a pinned log gives
-// `stalled` and leaves its bytes in the pipe; any other throws them away, floor and tail going on together.
+// `stalled` (log_stalled is set meanwhile) and leaves its bytes in the pipe; any other throws them away,
+// floor and tail going on together, and so does every log when the directory of the logs is gone for good.
 #pragma once
 
 #include <cstdint>

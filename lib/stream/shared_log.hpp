@@ -47,6 +47,7 @@ enum LogFlag : std::uint32_t {
   log_held = 2,  ///< The keeper does not read the pipe because of a pin; ring the doorbell after moving one.
   log_degraded = 4,  ///< The disk refused: the ring stays at its present size, or bytes were thrown away.
   log_has_file = 8,  ///< The ring file exists.
+  log_stalled = 16,  ///< The disk refuses, and a pin forbids to throw bytes away: the pipe is not read.
 };
 
 /// Shared state of one stream. All offsets are bytes since the process started.

@@ -132,6 +132,27 @@ void eventually(const std::function<bool()>& condition, const char* what) {
   }
 }
 
+namespace {
+/// Without rights, a user namespace gives them.
+const char* own_mounts() {
+  return ::geteuid() == 0 ? "-m" : "-Urm";
+}
+}  // namespace
+
+bool can_mount() {
+  return run({"unshare", own_mounts(), "mount", "-t", "tmpfs", "tmpfs", "/mnt"}).code == 0;
+}
+
+std::vector<std::string> mounting(const std::string& script) {
+  return {"unshare", own_mounts(), "sh", "-c", "set -e; " + script + "; exec \"$@\"", "sh"};
+}
+
+std::vector<std::string> beside(pid_t pid) {
+  std::vector<std::string> words{"nsenter", "-t", std::to_string(pid), "-m"};
+  if (::geteuid() != 0) words.insert(words.end(), {"-U", "--preserve-credentials"});
+  return words;
+}
+
 std::vector<pid_t> processes_with(const std::string& entry) {
   std::vector<pid_t> out;
   std::error_code error;
@@ -322,13 +343,21 @@ void Daemon::complain(const std::string& problem) {
 }
 
 void Daemon::start(const Options& wanted) {
-  std::vector<std::string> argv{wanted.program, "--socket",      socket(), "--state-dir",
-                                state_dir(),    "--on-shutdown", "stop"};
+  std::vector<std::string> argv{wanted.program,
+                                "--socket",
+                                socket(),
+                                "--state-dir",
+                                state_dir(),
+                                "--on-shutdown",
+                                wanted.keep ? "keep" : "stop"};
   argv.insert(argv.end(), wanted.arguments.begin(), wanted.arguments.end());
   StartOptions options;
   options.stdin_null = true;
   options.env = wanted.env;
+  argv.insert(argv.begin(), wanted.behind.begin(), wanted.behind.end());
+  options.env.emplace("STATE", state_dir());
   options.env.emplace("KAIRO_IPC_SOCKET", std::nullopt);
+  daemon_.reset();  // one that was killed is reaped, and does not answer any more
   daemon_.emplace(argv, options);
   daemon_->await(
       [&] {
@@ -346,6 +375,10 @@ Daemon::Pids Daemon::pids() const {
   auto info = client->call<api::InfoResult>("kernel.info", api::NoParams{}, SteadyClock::now() + patience);
   if (!info) throw std::runtime_error(info.error().message);
   return {info->pid, info->keeper_pid};
+}
+
+std::string Daemon::inside(const std::string& name) const {
+  return "/proc/" + std::to_string(pids().daemon) + "/root" + state_dir() + "/" + name;
 }
 
 std::vector<std::string> Daemon::ctl_argv(const std::vector<std::string>& arguments) const {

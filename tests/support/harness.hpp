@@ -121,6 +121,8 @@ class Daemon {
     std::vector<std::string> arguments = {};  ///< Further ones of kairod.
     std::string program = kairod_path();
     std::map<std::string, std::optional<std::string>> env = {};  ///< Of kairod.
+    std::vector<std::string> behind = {};  ///< Words before kairod's own: mounting(), beside().
+    bool keep = false;                     ///< --on-shutdown keep, for a daemon that another one follows.
   };
   Daemon();
   explicit Daemon(const Options& options);
@@ -137,6 +139,10 @@ class Daemon {
     pid_t keeper = -1;
   };
   [[nodiscard]] Pids pids() const;
+  /// A path of the state directory as the daemon sees it.
+  [[nodiscard]] std::string inside(const std::string& name) const;
+  /// Starts a daemon once more, after the test has ended the one before.
+  void start(const Options& options);
 
   /// kairoctl's command line against this place.
   [[nodiscard]] std::vector<std::string> ctl_argv(const std::vector<std::string>& arguments) const;
@@ -149,7 +155,6 @@ class Daemon {
   void stop();
 
  private:
-  void start(const Options& options);
   void end_sessions();
   void check_descriptors(const Pids& pids);
   void complain(const std::string& problem);
@@ -159,6 +164,14 @@ class Daemon {
   std::map<pid_t, std::size_t> descriptors_;  ///< Of daemon and keeper when they were idle at the start.
   bool stopped_ = false;
 };
+
+/// Whether file systems may be mounted here, in a namespace of our own.
+bool can_mount();
+/// Daemon::Options::behind of a daemon in a mount namespace of its own, in which `script` (sh, $STATE is the
+/// state directory) has mounted something; needs can_mount().
+std::vector<std::string> mounting(const std::string& script);
+/// The same of a program in the mount namespace of this process.
+std::vector<std::string> beside(pid_t pid);
 
 /// Processes whose environment has this entry ("KAIRO_IPC_SOCKET=...").
 std::vector<pid_t> processes_with(const std::string& entry);

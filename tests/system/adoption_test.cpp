@@ -15,16 +15,6 @@ void kill_daemon(const Daemon& daemon) {
   eventually([&] { return ::kill(pid, 0) != 0; }, "the daemon is gone");
 }
 
-api::ProcessSession status(client::Client& client, const std::string& id) {
-  return must<api::ProcessSession>(client, "process.status", api::IdParams{id});
-}
-
-std::string read_all(client::Client& client, const std::string& id) {
-  api::ReadParams params;
-  params.id = id;
-  return std::get<std::string>(must<api::ReadResult>(client, "process.read", params).chunk);
-}
-
 }  // namespace
 
 TEST_SUITE_BEGIN("adoption");
@@ -82,20 +72,20 @@ TEST_CASE("a keeper that is killed is replaced; what it followed is lost, readab
   pid_t grandchild = 0;
   eventually(
       [&] {
-        const std::string text = read_all(client, id);
+        const std::string text = read_log(client, id);
         if (text.find('\n') == std::string::npos) return false;
         grandchild = std::atoi(text.c_str());
         return true;
       },
       "it has said who its grandchild is");
-  const std::string said = read_all(client, id);
+  const std::string said = read_log(client, id);
   const auto waiting = client.send("process.wait", api::WaitParams{id, {}});
   REQUIRE(::kill(daemon.pids().keeper, SIGKILL) == 0);
   auto lost = client.await<api::ProcessSession>(waiting, SteadyClock::now() + patience);
   REQUIRE(lost.ok());
   CHECK(lost->outcome->reason == api::EndReason::lost);
   CHECK(lost->streams.standard_output.eof);
-  CHECK(read_all(client, id) == said);
+  CHECK(read_log(client, id) == said);
   eventually([&] { return ::kill(lost->pid, 0) != 0; }, "the main process is gone");
   eventually([&] { return ::kill(grandchild, 0) != 0; }, "its descendant is gone");
   const auto next = wait(client, spawn(client, command({"true"})).id);
@@ -125,7 +115,7 @@ TEST_CASE("ended sessions, what they wrote and how they ended come back; numbers
     CHECK(session.exit_code == 3);
     CHECK(session.argv.size() == 3);
     CHECK(session.streams.standard_output.bytes == 4);
-    CHECK(read_all(client, said) == "out\n");
+    CHECK(read_log(client, said) == "out\n");
     CHECK(wait(client, killed).signal == "SIGKILL");
     CHECK_FALSE(client.call<api::ProcessSession>("process.status", api::IdParams{forgotten}).ok());
     const auto now =
@@ -157,7 +147,7 @@ TEST_CASE("what ran when daemon and keeper were killed is lost: told so, readabl
     const auto session = spawn(client, command({"sh", "-c", "echo begun; exec sleep 1000"}));
     id = session.id;
     pid = session.pid;
-    eventually([&] { return read_all(client, id) == "begun\n"; }, "it has begun");
+    eventually([&] { return read_log(client, id) == "begun\n"; }, "it has begun");
   }
   const Daemon::Pids pids = daemon.pids();
   REQUIRE(::kill(pids.daemon, SIGKILL) == 0);
@@ -168,7 +158,7 @@ TEST_CASE("what ran when daemon and keeper were killed is lost: told so, readabl
   const auto lost = status(client, id);
   CHECK(lost.outcome->reason == api::EndReason::lost);
   CHECK(lost.streams.standard_output.eof);
-  CHECK(read_all(client, id) == "begun\n");
+  CHECK(read_log(client, id) == "begun\n");
   eventually([&] { return ::kill(pid, 0) != 0; }, "its process is gone");
 }
 

@@ -9,10 +9,6 @@ using namespace kairo::test;
 
 namespace {
 
-api::ProcessSession status(client::Client& client, const std::string& id) {
-  return must<api::ProcessSession>(client, "process.status", api::IdParams{id});
-}
-
 /// Until the stream's count has stood still while the process had every chance to go on.
 std::uint64_t settled_bytes(client::Client& client, const std::string& id) {
   std::uint64_t last = 0;
@@ -26,20 +22,6 @@ std::uint64_t settled_bytes(client::Client& client, const std::string& id) {
       },
       "the stream stands still");
   return last;
-}
-
-PatternCheck read_all(client::Client& client, const std::string& subscription) {
-  PatternCheck check;
-  while (!check.eof()) {
-    auto push = client.poll_push(SteadyClock::now() + patience);
-    REQUIRE(push.ok());
-    REQUIRE(push->has_value());
-    if ((*push)->type != wire::FrameType::stream_chunk) continue;
-    auto chunk = api::read_chunk((*push)->payload);
-    REQUIRE(chunk.ok());
-    if (chunk->subscription_id == subscription) check.take(*chunk);
-  }
-  return check;
 }
 
 }  // namespace
@@ -56,7 +38,7 @@ TEST_CASE("a reader that stalls delays neither the process nor another reader") 
   const std::string mine =
       must<api::SubscriptionResult>(client, "process.attach", attach_to(id, api::Flow::follow))
           .subscription_id;
-  const PatternCheck check = read_all(client, mine);
+  const PatternCheck check = read_pattern(client, mine);
   CHECK(check.problem() == "");
   CHECK(check.offset() == 256u << 20);
   CHECK(wait(client, id).exit_code == 0);
@@ -98,7 +80,7 @@ TEST_CASE("a lossless reader of a small log gets every byte of a large stream") 
   REQUIRE(client.await<api::SpawnResult>(spawned).ok());
   auto subscription = client.await<api::SubscriptionResult>(attached);
   REQUIRE(subscription.ok());
-  const PatternCheck check = read_all(client, subscription->subscription_id);
+  const PatternCheck check = read_pattern(client, subscription->subscription_id);
   CHECK(check.problem() == "");
   CHECK(check.offset() == total);
   CHECK(check.dropped() == 0);
@@ -220,7 +202,7 @@ TEST_CASE("a stream of 4 GiB and a byte arrives whole") {
   REQUIRE(client.await<api::SpawnResult>(spawned).ok());
   auto subscription = client.await<api::SubscriptionResult>(attached);
   REQUIRE(subscription.ok());
-  const PatternCheck check = read_all(client, subscription->subscription_id);
+  const PatternCheck check = read_pattern(client, subscription->subscription_id);
   CHECK(check.problem() == "");
   CHECK(check.offset() == total);
   CHECK(wait(client, "large").exit_code == 0);

@@ -48,6 +48,17 @@ inline api::ProcessSession wait(client::Client& client, const std::string& id) {
   return must<api::ProcessSession>(client, "process.wait", api::WaitParams{id, {}});
 }
 
+inline api::ProcessSession status(client::Client& client, const std::string& id) {
+  return must<api::ProcessSession>(client, "process.status", api::IdParams{id});
+}
+
+/// The stdout that the log holds.
+inline std::string read_log(client::Client& client, const std::string& id) {
+  api::ReadParams params;
+  params.id = id;
+  return std::get<std::string>(must<api::ReadResult>(client, "process.read", params).chunk);
+}
+
 inline api::AttachParams attach_to(const std::string& id, api::Flow flow) {
   api::AttachParams params;
   params.id = id;
@@ -81,5 +92,20 @@ class PatternCheck {
   bool eof_ = false;
   std::string problem_;
 };
+
+/// Reads a patterned stdout to its end.
+inline PatternCheck read_pattern(client::Client& client, const std::string& subscription) {
+  PatternCheck check;
+  while (!check.eof()) {
+    auto push = client.poll_push(SteadyClock::now() + patience);
+    REQUIRE_MESSAGE(push.ok(), (push.ok() ? std::string() : push.error().message));
+    REQUIRE_MESSAGE(push->has_value(), "the stream stands still at " << check.offset());
+    if ((*push)->type != wire::FrameType::stream_chunk) continue;
+    auto chunk = api::read_chunk((*push)->payload);
+    REQUIRE(chunk.ok());
+    if (chunk->subscription_id == subscription) check.take(*chunk);
+  }
+  return check;
+}
 
 }  // namespace kairo::test

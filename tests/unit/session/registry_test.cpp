@@ -24,8 +24,8 @@ struct Fixture {
     session.launched(1, system_now());
     return session;
   }
-  void end(Session& session, std::int64_t at) {
-    session.exited(0, SystemTime(std::chrono::microseconds(at)));
+  void end(Session& session, std::uint64_t boot_us) {
+    session.exited(0, SystemTime(), boot_us);
     registry.note_ended(session);
     const std::uint32_t slot = session.slot_index();
     session.freeze(-1);
@@ -88,10 +88,10 @@ TEST_CASE("the ended sessions that expire are the oldest by their end, surplus o
   fixture.end(b, 10);
   fixture.end(a, 20);
   fixture.end(c, 30);
-  const auto surplus = fixture.registry.expired(2, SystemTime());
+  const auto surplus = fixture.registry.expired(2, SystemTime::min());
   REQUIRE(surplus.size() == 1);
   CHECK(surplus[0] == &b);
-  const auto aged = fixture.registry.expired(100, SystemTime(std::chrono::microseconds(25)));
+  const auto aged = fixture.registry.expired(100, even_time(25));
   REQUIRE(aged.size() == 2);
   CHECK(aged[1] == &a);
 }
