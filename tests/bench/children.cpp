@@ -1,8 +1,10 @@
 #include "bench/children.hpp"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <stdexcept>
+#include <thread>
 
 namespace kairo::bench {
 namespace {
@@ -37,11 +39,35 @@ int run_reader() {
   return 0;
 }
 
+int run_paced_writer(std::uint64_t bytes_per_second, std::chrono::milliseconds duration) {
+  const Buffer block(write_bytes);
+  const auto begun = Clock::now();
+  double longest = 0;
+  std::uint64_t written = 0;
+  for (auto now = begun; now < begun + duration; now = Clock::now()) {
+    // A write that was held back is made up for, as a real producer's data would be.
+    if (static_cast<double>(written) >= seconds_since(begun) * static_cast<double>(bytes_per_second)) {
+      std::this_thread::sleep_for(std::chrono::microseconds(200));
+      continue;
+    }
+    write_all(1, block.data(), block.size());
+    longest = std::max(longest, seconds_since(now));
+    written += block.size();
+  }
+  std::fprintf(stderr, "%.0f\n", longest * 1e6);
+  return 0;
+}
+
 }  // namespace
 
 std::vector<std::string> writer_command(Content content, std::uint64_t bytes) {
   return {own_path(), "child", "write", content == Content::lines ? "lines" : "records",
           std::to_string(bytes)};
+}
+
+std::vector<std::string> paced_writer_command(std::uint64_t bytes_per_second,
+                                              std::chrono::milliseconds duration) {
+  return {own_path(), "child", "pace", std::to_string(bytes_per_second), std::to_string(duration.count())};
 }
 
 std::vector<std::string> reader_command() {
@@ -53,6 +79,9 @@ int run_child(const std::vector<std::string>& arguments) {
   if (arguments.size() == 3 && arguments[0] == "write")
     return run_writer(arguments[1] == "lines" ? Content::lines : Content::records,
                       std::strtoull(arguments[2].c_str(), nullptr, 10));
+  if (arguments.size() == 3 && arguments[0] == "pace")
+    return run_paced_writer(std::strtoull(arguments[1].c_str(), nullptr, 10),
+                            std::chrono::milliseconds(std::strtol(arguments[2].c_str(), nullptr, 10)));
   return 64;
 }
 

@@ -2,6 +2,7 @@
 // (this program again, `kairo-bench child ...`), and the relay that stands in for Kairo.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -18,6 +19,11 @@ inline constexpr std::size_t write_bytes = 64 << 10;  ///< What the writer gives
 std::vector<std::string> writer_command(Content content, std::uint64_t bytes);
 /// Reads stdin to its end, checks that it is `records`, prints "ok TOTAL".
 std::vector<std::string> reader_command();
+
+/// Writes at an even pace for so long, then tells on stderr for how long the longest of its writes took,
+/// microseconds.
+std::vector<std::string> paced_writer_command(std::uint64_t bytes_per_second,
+                                              std::chrono::milliseconds duration);
 
 /// What `kairo-bench child ...` does; the exit status.
 int run_child(const std::vector<std::string>& arguments);

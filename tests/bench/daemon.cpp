@@ -73,30 +73,38 @@ pid_t start_daemon(const std::string& program, const std::string& directory) {
 
 }  // namespace
 
-Daemon::Daemon(const Settings& settings) : directory_(make_directory()) {
+Daemon::Daemon(const Settings& settings) : program_(settings.kairod), directory_(make_directory()) {
   try {
-    pid_ = start_daemon(settings.kairod, directory_);
-    const auto start = Clock::now();
-    for (;;) {
-      int status = 0;
-      if (::waitpid(pid_, &status, WNOHANG) == pid_) {
-        pid_ = -1;
-        throw std::runtime_error(settings.kairod + " ended before it served: " + log());
-      }
-      try {
-        Connection connection(socket());
-        keeper_pid_ = connection.call<api::InfoResult>("kernel.info", api::NoParams{}).keeper_pid;
-        break;
-      } catch (const NoServer&) {
-        if (seconds_since(start) > 20) throw std::runtime_error("kairod does not serve: " + log());
-      }
-      std::this_thread::sleep_for(std::chrono::milliseconds(2));
-    }
-    keeper_.reset(static_cast<int>(::syscall(SYS_pidfd_open, keeper_pid_, 0)));
+    start();
   } catch (...) {
     stop();
     throw;
   }
+}
+
+void Daemon::start() {
+  pid_ = start_daemon(program_, directory_);
+  const auto start_time = Clock::now();
+  for (;;) {
+    int status = 0;
+    if (::waitpid(pid_, &status, WNOHANG) == pid_) {
+      pid_ = -1;
+      throw std::runtime_error(program_ + " ended before it served: " + log());
+    }
+    try {
+      Connection connection(socket());
+      keeper_pid_ = connection.call<api::InfoResult>("kernel.info", api::NoParams{}).keeper_pid;
+      break;
+    } catch (const NoServer&) {
+      if (seconds_since(start_time) > 20) throw std::runtime_error("kairod does not serve: " + log());
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+  keeper_.reset(static_cast<int>(::syscall(SYS_pidfd_open, keeper_pid_, 0)));
+}
+
+void Daemon::kill() {
+  kill_and_wait(std::exchange(pid_, -1));
 }
 
 Daemon::~Daemon() {

@@ -22,6 +22,10 @@ class Daemon {
   [[nodiscard]] std::string socket() const { return directory_ + "/socket"; }
   [[nodiscard]] pid_t pid() const { return pid_; }
   [[nodiscard]] pid_t keeper_pid() const { return keeper_pid_; }
+  /// SIGKILL for kairod alone. The next call can only be start() or the destructor.
+  void kill();
+  /// Another kairod in the place of the one that was killed; returns when it answers.
+  void start();
 
  private:
   void stop();
@@ -29,6 +33,7 @@ class Daemon {
   [[nodiscard]] bool await_keeper(std::chrono::seconds limit) const;
   [[nodiscard]] std::string log() const;
 
+  std::string program_;
   std::string directory_;
   pid_t pid_ = -1;
   pid_t keeper_pid_ = -1;
