@@ -173,7 +173,10 @@ Result<void> Daemon::start(std::optional<Background>& background) {
   options.state_dir = state_path_;
   options.keeper_command = {"/proc/self/exe", "keeper", "--nofile",
                             std::to_string(files_.rlim_cur) + ":" + std::to_string(files_.rlim_max)};
-  if (former_) options.next_keeper.reset(::open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
+  // A keeper that was started by another program is to become this one, however this one was started.
+  options.next_keeper.reset(::open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
+  if (!options.next_keeper)
+    log_line("a running keeper is not upgraded: this program's file cannot be opened");
   options.umask = mask;
   options.log = log_line;
   options.settings = invocation_.config.settings;

@@ -3,7 +3,11 @@
 #include <array>
 #include <charconv>
 #include <ctime>
+#include <fcntl.h>
 #include <string_view>
+#include <unistd.h>
+
+#include "base/unique_fd.hpp"
 
 namespace kairo {
 namespace {
@@ -34,6 +38,24 @@ std::uint64_t boot_clock_us() {
   return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000 + static_cast<std::uint64_t>(now.tv_nsec / 1000);
 }
 
+std::uint64_t boot_mark() {
+  static const std::uint64_t mark = [] {
+    std::array<char, 64> text{};
+    const UniqueFd file(::open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC));
+    if (file && ::read(file.get(), text.data(), text.size() - 1) < 0) text[0] = '\0';
+    std::uint64_t out = 0;
+    int digits = 0;
+    for (const char* at = text.data(); *at != '\0' && digits < 16; ++at) {
+      unsigned value = 0;
+      if (std::from_chars(at, at + 1, value, 16).ec != std::errc{}) continue;  // a hyphen
+      out = out << 4 | value;
+      ++digits;
+    }
+    return out;
+  }();
+  return mark;
+}
+
 SystemTime even_time(std::uint64_t boot_us) {
   static const SystemTime begun = system_now() - std::chrono::microseconds(boot_clock_us());
   return begun + std::chrono::microseconds(boot_us);
@@ -46,13 +68,10 @@ SystemTime even_now() {
 std::chrono::microseconds ClockWatch::look(SystemTime now, std::uint64_t boot_us) {
   const std::int64_t offset = now.time_since_epoch().count() - static_cast<std::int64_t>(boot_us);
   const std::chrono::microseconds moved(offset - offset_.value_or(offset));
-  if (offset_ && std::chrono::abs(moved) <= tolerance_) {
-    // Slow adjustment adds up; it is no jump.
-    offset_ = offset;
-    return {};
-  }
+  const std::chrono::microseconds drift((boot_us - looked_boot_us_) / 1000);
   offset_ = offset;
-  return moved;
+  looked_boot_us_ = boot_us;
+  return std::chrono::abs(moved) <= tolerance_ + drift ? std::chrono::microseconds(0) : moved;
 }
 
 std::string to_iso8601(SystemTime time) {

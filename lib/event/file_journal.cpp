@@ -344,7 +344,10 @@ bool FileJournal::is_due(std::size_t record_bytes) const {
 
 Result<void> FileJournal::begin_segment(std::uint64_t number) {
   // Nothing goes into the last one any more, even if this fails half-way: names tell the order of events.
-  if (current_) unsynced_.push_back(std::exchange(current_, nullptr));
+  if (current_) {
+    segments_[current_first_].ended = options_.now();
+    unsynced_.push_back(std::exchange(current_, nullptr));
+  }
   if (unsynced_.size() > unsynced_kept) unsynced_.pop_front();
   auto opened =
       RecordFile::open(dir_.get(), segment_name(number), kind(events_magic), [](std::string_view) {});
@@ -367,6 +370,20 @@ Result<void> FileJournal::begin_segment(std::uint64_t number) {
   return {};
 }
 
+/// When the last event of an older segment was written, by Options::now. The system's clock, of which the
+/// file's own time is, may have been set since.
+SystemTime FileJournal::written_at(std::uint64_t first, const Segment& segment, SystemTime changed) const {
+  if (segment.ended) return *segment.ended;
+  const SystemTime now = options_.now();
+  const SystemTime by_file = now - (system_now() - changed);
+  if (now - by_file <= options_.max_age || options_.boot_id.empty()) return by_file;
+  const auto end = RecordFile::read(dir_.get(), segment_name(first), kind(events_magic), UINT64_MAX,
+                                    [](std::string_view) { return false; });
+  if (!end || end->boot_id != options_.boot_id) return by_file;
+  // Of this run of the machine: it cannot be older than that.
+  return std::max(by_file, now - std::chrono::microseconds(boot_clock_us()));
+}
+
 void FileJournal::remove_past_bounds() {
   storage::prune_set_aside(dir_.get(), limits::set_aside_files);
   struct Size {
@@ -381,7 +398,8 @@ void FileJournal::remove_past_bounds() {
     struct stat status {};
     if (::fstatat(dir_.get(), segment_name(first).c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) continue;
     const auto since = std::chrono::seconds(status.st_mtim.tv_sec);
-    older.push_back({first, static_cast<std::uint64_t>(status.st_size), SystemTime(since)});
+    older.push_back(
+        {first, static_cast<std::uint64_t>(status.st_size), written_at(first, segment, SystemTime(since))});
     total += older.back().bytes;
   }
   const SystemTime too_old = options_.now() - options_.max_age;

@@ -47,8 +47,8 @@ class FileJournal final : public Journal {
     std::uint64_t max_bytes = limits::event_journal_bytes;  ///< of all segments
     std::chrono::seconds max_age = limits::event_journal_age;
     std::uint64_t number_step = limits::event_number_step;
-    std::string boot_id = {};  ///< empty: this machine's
-    std::function<SystemTime()> now = system_now;
+    std::string boot_id = {};                      ///< empty: this machine's
+    std::function<SystemTime()> now = system_now;  ///< for ages; it may be a clock that cannot be set
     /// Called while opening, in order, for every event of the newest `replay_segments` segments. Without it
     /// the events of the newest segment are checked, but not decoded.
     std::function<void(const Fact&)> on_record = {};
@@ -83,7 +83,8 @@ class FileJournal final : public Journal {
 
  private:
   struct Segment {
-    bool told = false;  ///< its damage
+    bool told = false;                ///< its damage
+    std::optional<SystemTime> ended;  ///< by Options::now, where this journal has written it
   };
   struct Mark {
     std::uint64_t high = 0;
@@ -110,6 +111,7 @@ class FileJournal final : public Journal {
   Result<void> write_mark(std::uint64_t high, std::uint64_t segment);
   Result<void> begin_segment(std::uint64_t number);
   void remove_past_bounds();
+  [[nodiscard]] SystemTime written_at(std::uint64_t first, const Segment& segment, SystemTime changed) const;
   [[nodiscard]] bool is_due(std::size_t record_bytes) const;
   [[nodiscard]] storage::Kind kind(const char* magic) const;
 

@@ -132,6 +132,8 @@ int Descendants::signal(pid_t main, pid_t group, const std::string& mark, int nu
   };
   if (main != 0) add_tree(main);
   reap();
+  // Its zombie, which kept the group's number, may have been among them.
+  if (main != 0 && !is_main_(main)) main = 0;
   find_orphans();
   for (const auto& [pid, orphan] : orphans_)
     if (belongs(orphan, group, mark)) {

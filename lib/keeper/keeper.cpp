@@ -49,6 +49,8 @@ constexpr std::chrono::seconds first_control_wait{10};
 /// How often a keeper that only waits for a kairod looks whether one can still come.
 constexpr std::chrono::seconds abandoned_check{60};
 constexpr int events_per_turn = 256;
+/// How soon a launching thread that the system did not give is asked for again.
+constexpr std::chrono::milliseconds launches_retry{100};
 
 /// The most descriptors that this process may have, after the limit was raised as far as it goes (SPEC 4.8).
 int raise_descriptor_limit(std::uint64_t own_max) {
@@ -121,6 +123,8 @@ class Keeper {
   void add(int fd, std::uint64_t event, std::uint32_t events = EPOLLIN);
   void on_event(std::uint64_t event, std::uint32_t events);
   void on_signal();
+  /// A thread that the system did not give is asked for again, and its orders are refused meanwhile.
+  void tend_launches(SteadyTime now);
   [[nodiscard]] bool launching() const;
   void next_epoch();
   [[nodiscard]] bool finished(SteadyTime now);
@@ -149,6 +153,7 @@ class Keeper {
   Pump pump_;
   std::vector<std::unique_ptr<LaunchThread>> launches_;
   std::size_t next_launches_ = 0;  ///< The thread that gets the next connection.
+  std::optional<SteadyTime> launches_tended_ = SteadyClock::now();  ///< When to look after them.
 
   std::string id_ = random_id(16);
   std::unordered_map<std::uint64_t, std::unique_ptr<Channel>> greetings_;
@@ -190,9 +195,19 @@ void Keeper::take_over(Letters letters) {
 Result<void> Keeper::start() {
   add(options_.listener.get(), listener_event);
   add(signals_.get(), signals_event, EPOLLIN | EPOLLONESHOT);
+  Result<void> out;
   for (const auto& each : launches_)
-    if (auto started = each->start(); !started) return started;
-  return {};
+    if (auto started = each->start(); !started) out = std::move(started);
+  return out;
+}
+
+void Keeper::tend_launches(SteadyTime now) {
+  launches_tended_.reset();
+  for (const auto& each : launches_) {
+    if (each->runs() || each->start()) continue;
+    each->refuse_orders(EAGAIN);
+    launches_tended_ = now + launches_retry;
+  }
 }
 
 bool Keeper::launching() const {
@@ -213,6 +228,7 @@ int Keeper::run() {
       if (!next || at < *next) next = at;
     };
     if (signals_rest_) consider(*signals_rest_);
+    if (launches_tended_) consider(*launches_tended_);
     if (!control_) consider(pump_.size() == 0 ? idle_end() : now + abandoned_check);
     int wait_ms = -1;
     if (next)
@@ -227,6 +243,7 @@ int Keeper::run() {
     for (int i = 0; i < count; ++i) on_event(events[i].data.u64, events[i].events);
     now = SteadyClock::now();
     pump_.run_timers(now);
+    if (launches_tended_ && *launches_tended_ <= now) tend_launches(now);
     if (signals_rest_ && *signals_rest_ <= now) {
       signals_rest_.reset();
       epoll_event again{};
@@ -367,6 +384,7 @@ void Keeper::send_welcome_page(Welcome welcome) {
     held.slot = session->slot;
     held.pid = session->pid;
     held.started_us = session->started_us;
+    held.started_boot_us = session->started_boot_us;
     held.record.data = session->record;
     held.note.data = session->note;
     if (session->due) {
@@ -462,12 +480,16 @@ Error Keeper::become(int program, const Upgrade& order) {
                                         std::to_string(order.oldest_letter) + " to " +
                                         std::to_string(order.newest_letter) + ", this one writes " +
                                         std::to_string(letter_version));
-  // The exec would end a thread in the middle of a launch, and its child with nobody who knows of it.
+  // The exec would end a thread in the middle of a launch, and its child with nobody who knows of it. None is
+  // ended before all of them can be: a child's parent, for PR_SET_PDEATHSIG, is its thread.
+  Error why(Code::limit_exceeded, "a launch does not end");
+  const SteadyTime until = SteadyClock::now() + launch_patience;
+  while (launching() && SteadyClock::now() < until) std::this_thread::sleep_for(launch_look);
+  if (launching()) return why;
   bool resting = true;
   for (const auto& each : launches_) resting = resting && each->rest(launch_patience);
-  Error why(Code::limit_exceeded, "a launch does not end");
+  pump_.take_arrivals();
   if (resting) {
-    pump_.take_arrivals();
     Letters letters = pump_.leave();
     KeeperLetter& own = letters.keeper;
     own.pid = ::getpid();
@@ -480,14 +502,12 @@ Error Keeper::become(int program, const Upgrade& order) {
     own.idle_exit_seconds = options_.idle_exit_seconds;
     own.listener = options_.listener.get();
     own.state_dir = options_.state_dir.get();
+    own.logs_dir = logs_.get();
     own.table = table_.file();
     own.sessions = letters.sessions.size();
     why = execute(program, letters);
   }
-  for (const auto& each : launches_)
-    if (auto started = each->start(); !started)
-      std::fprintf(stderr, "kairo-keeper: %s; nothing can be launched any more\n",
-                   started.error().message.c_str());
+  tend_launches(SteadyClock::now());
   return why;
 }
 
@@ -600,7 +620,9 @@ int run(KeeperOptions options, std::optional<Letters> letters) {
     if (!launcher) return refuse(launcher.error());
     launchers.push_back(std::move(*launcher));
   }
-  auto logs = open_logs(options.state_dir.get());
+  // A directory that was removed meanwhile cannot be opened again.
+  auto logs = letters && letters->keeper.logs_dir >= 0 ? Result<UniqueFd>(UniqueFd(letters->keeper.logs_dir))
+                                                       : open_logs(options.state_dir.get());
   if (!logs) return refuse(logs.error());
   auto table =
       letters ? Table::open(UniqueFd(letters->keeper.table)) : Table::create(options.state_dir.get());
@@ -615,8 +637,13 @@ int run(KeeperOptions options, std::optional<Letters> letters) {
   if (!signals) return refuse(system_error("cannot make a signalfd", errno));
   const auto keeper = std::make_unique<Keeper>(std::move(options), std::move(*table), std::move(launchers),
                                                std::move(epoll), std::move(signals), std::move(*logs), limit);
+  const bool has_sessions = letters.has_value();
   if (letters) keeper->take_over(std::move(*letters));
-  if (auto started = keeper->start(); !started) return refuse(started.error());
+  if (auto started = keeper->start(); !started) {
+    // Those that run are followed whatever else is missing.
+    if (!has_sessions) return refuse(started.error());
+    std::fprintf(stderr, "kairo-keeper: %s; trying again\n", started.error().message.c_str());
+  }
   return keeper->run();
 }
 

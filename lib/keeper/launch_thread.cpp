@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
-#include <poll.h>
 #include <sys/eventfd.h>
 #include <system_error>
 #include <unistd.h>
@@ -84,37 +83,49 @@ void LaunchThread::add(UniqueFd socket, std::uint64_t epoch) {
 }
 
 void LaunchThread::run() {
-  std::vector<pollfd> polled;
   for (;;) {
     {
       const std::lock_guard lock(mutex_);
       ended_ = stop_.load();  // as one step with the look, for rest()
       if (ended_) return;
-      for (Connection& each : added_) connections_.push_back(std::move(each));
-      added_.clear();
     }
-    polled.assign(1, pollfd{poke_.get(), POLLIN, 0});
-    for (const Connection& each : connections_) {
-      const std::size_t waiting = each.channel.waiting();
-      const int events = (waiting < waiting_answers_bytes ? POLLIN : 0) | (waiting > 0 ? POLLOUT : 0);
-      polled.push_back(pollfd{each.channel.socket(), static_cast<short>(events), 0});
-    }
-    if (::poll(polled.data(), polled.size(), -1) < 0 && errno != EINTR) {
+    if (!turn(-1, 0)) {
       ended_ = true;
       return;
     }
-    eventfd_t count;
-    if (polled[0].revents) ::eventfd_read(poke_.get(), &count);
-    for (std::size_t i = 0; i < connections_.size(); ++i) {
-      const short events = polled[i + 1].revents;
-      if ((events & POLLOUT) && !connections_[i].channel.flush()) connections_[i].closed = true;
-      if (events & (POLLIN | POLLHUP | POLLERR)) serve(connections_[i]);
-    }
-    std::erase_if(connections_, [](const Connection& each) { return each.closed; });
   }
 }
 
-void LaunchThread::serve(Connection& connection) {
+void LaunchThread::refuse_orders(int error_number) {
+  turn(0, error_number);
+}
+
+bool LaunchThread::turn(int timeout_ms, int refuse_with) {
+  {
+    const std::lock_guard lock(mutex_);
+    for (Connection& each : added_) connections_.push_back(std::move(each));
+    added_.clear();
+  }
+  std::vector<pollfd>& polled = polled_;
+  polled.assign(1, pollfd{poke_.get(), POLLIN, 0});
+  for (const Connection& each : connections_) {
+    const std::size_t waiting = each.channel.waiting();
+    const int events = (waiting < waiting_answers_bytes ? POLLIN : 0) | (waiting > 0 ? POLLOUT : 0);
+    polled.push_back(pollfd{each.channel.socket(), static_cast<short>(events), 0});
+  }
+  if (::poll(polled.data(), polled.size(), timeout_ms) < 0 && errno != EINTR) return false;
+  eventfd_t count;
+  if (polled[0].revents) ::eventfd_read(poke_.get(), &count);
+  for (std::size_t i = 0; i < connections_.size(); ++i) {
+    const short events = polled[i + 1].revents;
+    if ((events & POLLOUT) && !connections_[i].channel.flush()) connections_[i].closed = true;
+    if (events & (POLLIN | POLLHUP | POLLERR)) serve(connections_[i], refuse_with);
+  }
+  std::erase_if(connections_, [](const Connection& each) { return each.closed; });
+  return true;
+}
+
+void LaunchThread::serve(Connection& connection, int refuse_with) {
   switch (connection.channel.receive()) {
     case Channel::Received::nothing: return;
     case Channel::Received::closed: connection.closed = true; return;
@@ -130,7 +141,7 @@ void LaunchThread::serve(Connection& connection) {
         // comes.
         busy_ = true;
         const bool over = connection.epoch != epoch_;
-        if (!over) launch(connection, *order);
+        if (!over) launch(connection, *order, refuse_with);
         busy_ = false;
         if (over) break;
         if (!connection.channel.flush()) connection.closed = true;
@@ -145,14 +156,16 @@ void LaunchThread::serve(Connection& connection) {
   connection.closed = true;
 }
 
-void LaunchThread::launch(Connection& connection, const Launch& order) {
+void LaunchThread::launch(Connection& connection, const Launch& order, int refuse_with) {
   const auto refuse = [&](const char* step, int error_number, std::string object) {
     connection.channel.send(MessageType::launch_failed,
                             LaunchFailed{order.token, step, error_number, std::move(object)});
   };
   auto descriptors = connection.channel.take_descriptors(descriptors_sent(order));
   const int wanted = descriptors_for(order);
-  if (order.key == 0 || order.slot >= table_.slots() || table_.slot(order.slot).key != 0) {
+  if (refuse_with != 0) {
+    refuse("thread", refuse_with, "");
+  } else if (order.key == 0 || order.slot >= table_.slots() || table_.slot(order.slot).key != 0) {
     refuse("slot", order.key == 0 || order.slot >= table_.slots() ? EINVAL : EBUSY,
            "slot " + std::to_string(order.slot));
   } else if (!descriptors || !budget_.take(wanted)) {
@@ -179,6 +192,7 @@ std::unique_ptr<Session> LaunchThread::make_session(const Launch& order, Child c
   session->epoch = epoch;
   session->pid = child.pid;
   session->started_us = child.started_us;
+  session->started_boot_us = child.started_boot_us;
   session->process = std::move(child.process);
   session->grace_ms = static_cast<std::uint32_t>(std::min<std::uint64_t>(order.kill_grace_ms, UINT32_MAX));
   session->detach = order.detach_descendants;

@@ -1,6 +1,9 @@
 // The thread that launches. It alone may hang in a launch (an exec on a dead mount); pumping goes on beside
 // it. It serves the `launch` connections: Launch in, Launched or LaunchFailed out, in order.
 //
+// While the system gives no thread (the pids limit), the owner calls refuse_orders() now and then: orders are
+// refused with the reason, until start() succeeds.
+//
 // A connection belongs to an epoch, the time of one kairod. Orders of an epoch that is over are not carried
 // out any more, so that nothing is started that nobody asked for; one that was being carried out when its
 // kairod died becomes a session like any other, for the next kairod to find.
@@ -10,6 +13,7 @@
 #include <chrono>
 #include <cstdint>
 #include <mutex>
+#include <poll.h>
 #include <thread>
 #include <vector>
 
@@ -26,7 +30,11 @@ class LaunchThread {
                DescriptorBudget& budget);
   ~LaunchThread();
 
+  /// Does nothing when it runs.
   Result<void> start();
+  [[nodiscard]] bool runs() const { return thread_.joinable(); }
+  /// Of a thread that does not run: answers what has been ordered since with `error_number`.
+  void refuse_orders(int error_number);
   /// A connection that has been welcomed.
   void add(UniqueFd socket, std::uint64_t epoch);
   void set_epoch(std::uint64_t epoch) { epoch_ = epoch; }
@@ -43,8 +51,9 @@ class LaunchThread {
   };
 
   void run();
-  void serve(Connection& connection);
-  void launch(Connection& connection, const Launch& order);
+  bool turn(int timeout_ms, int refuse_with);
+  void serve(Connection& connection, int refuse_with);
+  void launch(Connection& connection, const Launch& order, int refuse_with);
   std::unique_ptr<Session> make_session(const Launch& order, Child child, std::uint64_t epoch);
 
   Launcher launcher_;
@@ -58,6 +67,7 @@ class LaunchThread {
   std::mutex mutex_;
   std::vector<Connection> added_;
   std::vector<Connection> connections_;
+  std::vector<pollfd> polled_;
   std::atomic<std::uint64_t> epoch_{0};
   std::atomic<bool> busy_{false};
   std::atomic<bool> stop_{false};

@@ -333,6 +333,7 @@ std::variant<Child, LaunchError> Launcher::launch(const Launch& order, std::span
     return LaunchError{task.step, task.error_number, object};
   }
   child.pid = pid;
+  child.started_boot_us = boot_clock_us();
   child.started_us = static_cast<std::uint64_t>(system_now().time_since_epoch().count());
   return child;
 }

@@ -41,6 +41,7 @@ class DescriptorBudget {
 struct Child {
   pid_t pid = 0;
   std::uint64_t started_us = 0;
+  std::uint64_t started_boot_us = 0;
   UniqueFd process;  ///< pidfd: readable once it has ended.
   UniqueFd standard_input;
   UniqueFd output[2];

@@ -44,10 +44,10 @@ Found look_at(pid_t pid) {
 }
 
 bool is_main(const Found& found, const Leftover& session) {
-  constexpr std::uint64_t slack_us = 2'000'000;  // a tick, and a clock that is being adjusted
-  const std::uint64_t begun =
-      found.begun + static_cast<std::uint64_t>(system_now().time_since_epoch().count()) - boot_clock_us();
-  return begun + slack_us >= session.started_us && begun <= session.started_us + slack_us;
+  constexpr std::uint64_t slack_us = 2'000'000;  // clock ticks, and the time that an answer takes
+  if (session.started_boot_us == 0) return false;
+  return found.begun + slack_us >= session.started_boot_us &&
+         found.begun <= session.started_boot_us + slack_us;
 }
 
 }  // namespace

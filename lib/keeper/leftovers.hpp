@@ -14,10 +14,10 @@
 namespace kairo::keeper {
 
 struct Leftover {
-  pid_t main = 0;                ///< 0: not known, the launch was not answered.
-  std::uint64_t started_us = 0;  ///< Unix time, as the keeper told it.
-  std::string id;                ///< KAIRO_PROCESS_ID of what belongs to it.
-  bool detach = false;           ///< Only the main process goes; its descendants were allowed to stay.
+  pid_t main = 0;                     ///< 0: not known, the launch was not answered.
+  std::uint64_t started_boot_us = 0;  ///< boot_clock_us() at its start; 0: not known.
+  std::string id;                     ///< KAIRO_PROCESS_ID of what belongs to it.
+  bool detach = false;                ///< Only the main process goes; its descendants were allowed to stay.
 };
 
 /// Signals every process that belongs to one of `sessions` of the daemon at `socket` (its KAIRO_IPC_SOCKET)

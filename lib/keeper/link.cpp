@@ -223,6 +223,17 @@ std::optional<std::string> order_upgrade(Channel& control, int program, SteadyTi
 
 }  // namespace
 
+namespace {
+/// Whether the process executes this very file.
+bool runs(pid_t pid, int program) {
+  struct stat executed {
+  }, wanted{};
+  return ::stat(("/proc/" + std::to_string(pid) + "/exe").c_str(), &executed) == 0 &&
+         ::fstat(program, &wanted) == 0 && executed.st_dev == wanted.st_dev &&
+         executed.st_ino == wanted.st_ino;
+}
+}  // namespace
+
 Result<std::unique_ptr<Link>> Link::connect(boost::asio::io_context& io, const LinkOptions& options) {
   const SteadyTime deadline = SteadyClock::now() + connect_timeout;
   const UniqueFd state_dir(::open(options.state_dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -254,7 +265,7 @@ Result<std::unique_ptr<Link>> Link::connect(boost::asio::io_context& io, const L
     }
     auto table = Table::open(std::move((*control)->table));
     if (!table) return std::move(table).error();
-    if (!upgraded && !started) {
+    if (!upgraded && !started && !runs((*control)->welcome.pid, options.next_program)) {
       // Now, while nothing else is under way: this program reads its table and, if it knows its letter, too,
       // can take its place. Either way the connection is made anew.
       upgraded = true;

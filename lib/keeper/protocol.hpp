@@ -78,6 +78,7 @@ struct HeldSession {
   std::uint32_t slot = 0;
   std::int32_t pid = 0;
   std::uint64_t started_us = 0;
+  std::uint64_t started_boot_us = 0;        ///< The same by boot_clock_us().
   reflect::Bytes record;                    ///< As it came with Launch.
   reflect::Bytes note;                      ///< As it came with the last Note, or empty.
   bool has_stdin_ring = false;              ///< Its memfd stands in the message's descriptors, in this order.
@@ -87,7 +88,8 @@ struct HeldSession {
   static constexpr auto fields() {
     using S = HeldSession;
     return std::tuple(field("key", &S::key, ""), field("slot", &S::slot, ""), field("pid", &S::pid, ""),
-                      field("startedUs", &S::started_us, ""), field("record", &S::record, ""),
+                      field("startedUs", &S::started_us, ""),
+                      defaulted("startedBootUs", &S::started_boot_us, ""), field("record", &S::record, ""),
                       defaulted("note", &S::note, ""), defaulted("hasStdinRing", &S::has_stdin_ring, ""),
                       field("waitStatus", &S::wait_status, ""), defaulted("exitedUs", &S::exited_us, ""),
                       defaulted("exitedBootUs", &S::exited_boot_us, ""));

@@ -216,8 +216,7 @@ void Pump::run_timers(SteadyTime now) {
     switch (timer.kind) {
       case TimerKind::retry:
         session.retrying = false;
-        for (unsigned i = 0; i < 2; ++i)
-          if (session.output[i].waits) drain(session, i);
+        for (unsigned i = 0; i < 2; ++i) drain(session, i);
         break;
       case TimerKind::grace: timers_.push({now + last_gasp, session.key, TimerKind::last_gasp}); break;
       case TimerKind::last_gasp: end_forcibly(session); break;
@@ -495,6 +494,7 @@ Letters Pump::leave() const {
     SessionLetter letter;
     letter.key = key;
     letter.started_us = session->started_us;
+    letter.started_boot_us = session->started_boot_us;
     letter.exited_us = session->exited_us;
     letter.exited_boot_us = session->exited_boot_us;
     letter.slot = session->slot;
@@ -513,6 +513,7 @@ Letters Pump::leave() const {
       output.pipe = each.pipe.get();
       output.size_step = each.size_step;
       if (each.log) {
+        output.file = each.log->file();
         output.retain = each.log->retain_bytes();
         output.carry.data = each.log->carry();
       }
@@ -538,6 +539,7 @@ void Pump::take_over(SessionLetter letter, int logs_dir) {
   Session& session = *made;
   session.key = letter.key;
   session.started_us = letter.started_us;
+  session.started_boot_us = letter.started_boot_us;
   session.exited_us = letter.exited_us;
   session.exited_boot_us = letter.exited_boot_us;
   session.slot = letter.slot;
@@ -561,7 +563,7 @@ void Pump::take_over(SessionLetter letter, int logs_dir) {
     if (from.pipe < 0) continue;
     output.pipe.reset(from.pipe);
     output.log.emplace(stream::LogWriter::resume(logs_dir, session.key, i, from.retain,
-                                                 table_.slot(session.slot).streams[i],
+                                                 table_.slot(session.slot).streams[i], UniqueFd(from.file),
                                                  std::move(from.carry.data)));
     output.size_step =
         static_cast<std::uint8_t>(std::min<std::size_t>(from.size_step, std::size(pipe_steps) - 1));
@@ -576,6 +578,9 @@ void Pump::take_over(SessionLetter letter, int logs_dir) {
     add_to_epoll(epoll_, session.input.get(), event_of(session.slot, Part::standard_input), 0);
   if (session.process)
     add_to_epoll(epoll_, session.process.get(), event_of(session.slot, Part::process), EPOLLIN);
+  for (const Session::Output& each : session.output)
+    if (each.log && !each.log->carry().empty() && !std::exchange(session.retrying, true))
+      timers_.push({SteadyClock::now(), session.key, TimerKind::retry});
   for (const TimerLetter& each : letter.timers)
     timers_.push({SteadyTime(std::chrono::nanoseconds(each.at_ns)), session.key,
                   each.last_gasp ? TimerKind::last_gasp : TimerKind::grace});

@@ -49,6 +49,7 @@ struct Session {
 
   std::uint64_t key = 0;
   std::uint64_t started_us = 0;
+  std::uint64_t started_boot_us = 0;
   std::uint64_t exited_us = 0;
   std::uint64_t exited_boot_us = 0;
   std::uint64_t epoch = 0;  ///< Of the kairod that ordered it, see LaunchThread.

@@ -72,10 +72,11 @@ std::vector<std::string> own_arguments() {
 }  // namespace
 
 std::vector<int> descriptors_of(const Letters& letters) {
-  std::vector<int> out{letters.keeper.listener, letters.keeper.state_dir, letters.keeper.table};
+  std::vector<int> out{letters.keeper.listener, letters.keeper.state_dir, letters.keeper.logs_dir,
+                       letters.keeper.table};
   for (const SessionLetter& each : letters.sessions) {
     out.insert(out.end(), {each.process, each.input, each.ring});
-    for (const OutputLetter& output : each.output) out.push_back(output.pipe);
+    for (const OutputLetter& output : each.output) out.insert(out.end(), {output.pipe, output.file});
   }
   std::erase(out, -1);
   return out;

@@ -43,19 +43,22 @@ struct TimerLetter {
 
 struct OutputLetter {
   Descriptor pipe = -1;
+  Descriptor file = -1;  ///< The ring.
   std::uint64_t retain = 0;
   std::uint32_t size_step = 0;
   reflect::Bytes carry;  ///< Read from the pipe and not yet in the log.
   static constexpr auto fields() {
     using S = OutputLetter;
-    return std::tuple(field("pipe", &S::pipe, ""), field("retain", &S::retain, ""),
-                      field("sizeStep", &S::size_step, ""), defaulted("carry", &S::carry, ""));
+    return std::tuple(field("pipe", &S::pipe, ""), defaulted("file", &S::file, ""),
+                      field("retain", &S::retain, ""), field("sizeStep", &S::size_step, ""),
+                      defaulted("carry", &S::carry, ""));
   }
 };
 
 struct SessionLetter {
   std::uint64_t key = 0;
   std::uint64_t started_us = 0;
+  std::uint64_t started_boot_us = 0;
   std::uint64_t exited_us = 0;
   std::uint64_t exited_boot_us = 0;
   std::uint32_t slot = 0;
@@ -78,8 +81,9 @@ struct SessionLetter {
     using S = SessionLetter;
     return std::tuple(
         field("key", &S::key, ""), field("startedUs", &S::started_us, ""),
-        field("exitedUs", &S::exited_us, ""), defaulted("exitedBootUs", &S::exited_boot_us, ""),
-        field("slot", &S::slot, ""), field("pid", &S::pid, ""), field("waitStatus", &S::wait_status, ""),
+        defaulted("startedBootUs", &S::started_boot_us, ""), field("exitedUs", &S::exited_us, ""),
+        defaulted("exitedBootUs", &S::exited_boot_us, ""), field("slot", &S::slot, ""),
+        field("pid", &S::pid, ""), field("waitStatus", &S::wait_status, ""),
         field("graceMs", &S::grace_ms, ""), field("stdinPiece", &S::stdin_piece, ""),
         field("detach", &S::detach, ""), field("reaped", &S::reaped, ""), field("due", &S::due, ""),
         field("process", &S::process, ""), field("input", &S::input, ""), field("ring", &S::ring, ""),
@@ -115,6 +119,7 @@ struct KeeperLetter {
   std::uint32_t idle_exit_seconds = 0;
   Descriptor listener = -1;
   Descriptor state_dir = -1;
+  Descriptor logs_dir = -1;
   Descriptor table = -1;
   std::uint64_t sessions = 0;
   std::vector<WatchLetter> watches;
@@ -126,8 +131,8 @@ struct KeeperLetter {
         field("childFilesSoft", &S::child_files_soft, ""), field("childFilesHard", &S::child_files_hard, ""),
         field("ownFilesMax", &S::own_files_max, ""), field("idleExitSeconds", &S::idle_exit_seconds, ""),
         field("listener", &S::listener, ""), field("stateDir", &S::state_dir, ""),
-        field("table", &S::table, ""), field("sessions", &S::sessions, ""),
-        field("watches", &S::watches, ""));
+        defaulted("logsDir", &S::logs_dir, ""), field("table", &S::table, ""),
+        field("sessions", &S::sessions, ""), field("watches", &S::watches, ""));
   }
 };
 

@@ -56,7 +56,8 @@ void Kernel::adopt(std::vector<keeper::Link::Held> held) {
     auto made = std::make_unique<session::Session>(std::move(*record), found.key, found.slot,
                                                    &link_->table().slot(found.slot));
     session::Session& session = registry_.adopt(std::move(made));
-    session.launched(found.pid, SystemTime(std::chrono::microseconds(found.started_us)));
+    session.launched(found.pid, SystemTime(std::chrono::microseconds(found.started_us)),
+                     session::on_boot_clock(found.started_boot_us, found.started_us));
     if (each.stdin_ring) {
       session::StdinQueue& in = session.make_standard_input();
       auto adopted = in.adopt_ring(std::move(each.stdin_ring));
@@ -115,10 +116,13 @@ void Kernel::restore_ended() {
         (stream == 0 ? remains.standard_output : remains.standard_error) = {log.tail, log.floor, log.capacity,
                                                                             log.flags, log.index_count};
       }
-      left.push_back({entry.pid, entry.started_us, entry.record.id, entry.record.detach_descendants});
+      // What ran before the machine was started anew is gone.
+      if (entry.boot == boot_mark() || entry.boot == 0)
+        left.push_back({entry.pid, session::on_boot_clock(entry.started_boot_us, entry.started_us),
+                        entry.record.id, entry.record.detach_descendants});
     }
     auto made = std::make_unique<session::Session>(std::move(entry.record), key, entry.slot, nullptr);
-    made->launched(entry.pid, SystemTime(std::chrono::microseconds(entry.started_us)));
+    made->launched(entry.pid, SystemTime(std::chrono::microseconds(entry.started_us)), entry.started_boot_us);
     made->restore(std::move(entry.note));
     made->ended_before(*entry.remains);
     session::Session& session = registry_.adopt_ended(std::move(made));
@@ -143,7 +147,8 @@ void Kernel::take_note(session::Session& session, std::string_view note) {
     else
       log("session " + session.id() + ": what was noted of it cannot be read: " + read.error().message);
   }
-  const std::uint64_t kill_at = session.note().kill_at_boot_us;
+  const std::uint64_t kill_at =
+      session::on_boot_clock(session.note().kill_at_boot_us, session.note().kill_at_us);
   if (kill_at != 0) kill_after(session, std::chrono::milliseconds(until_boot_ms(kill_at)));
   // The end of the daemon was no end of the owner: it may attach again (SPEC 4.1).
   if (session.record().kill_on_owner_exit)
@@ -180,7 +185,7 @@ void Kernel::on_lost(const Error& why) {
   registry_.for_each(0, [&](session::Session& each) {
     if (!each.ended() || each.slot()) all.push_back(each.key());
     if (!each.ended())
-      left.push_back({each.pid(), unix_us(each.started_at()), each.id(), each.record().detach_descendants});
+      left.push_back({each.pid(), each.started_boot_us(), each.id(), each.record().detach_descendants});
     return true;
   });
   emit_kernel("kairo.kernel.degraded", {{"what", std::string("keeper")},

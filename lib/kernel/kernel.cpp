@@ -131,14 +131,15 @@ void Kernel::launch_decided(const std::string& id) {
 void Kernel::began(session::Session& session, const std::shared_ptr<Client>& owner,
                    const std::string& subscription_id) {
   expire_within(growth_interval);
-  if (owner || session.record().deadline_boot_us != 0) {
+  const std::uint64_t deadline =
+      session::on_boot_clock(session.record().deadline_boot_us, session.record().deadline_us);
+  if (owner || deadline != 0) {
     Attention& attention = attention_[session.key()];
     attention.owner = owner;
     attention.owner_subscription = subscription_id;
     if (owner) owner->owned.insert(session.key());
   }
-  if (session.record().deadline_boot_us != 0) {
-    const std::uint64_t deadline = session.record().deadline_boot_us;
+  if (deadline != 0) {
     const std::chrono::milliseconds left(until_boot_ms(deadline));
     attention_[session.key()].deadline = timers_.after(left, [this, key = session.key()] {
       session::Session* late = registry_.find_key(key);

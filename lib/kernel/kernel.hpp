@@ -44,7 +44,7 @@ namespace kairo::kernel {
 /// How often ended sessions and the size of the logs are looked after; the shorter where logs may grow.
 inline constexpr std::chrono::seconds expiry_interval{60};
 inline constexpr std::chrono::seconds growth_interval{5};
-/// What the clock may be off between two looks, which are a minute apart at most, before it was set.
+/// What the clock may be off between two looks before it counts as set.
 inline constexpr std::chrono::seconds clock_tolerance{1};
 
 inline std::uint64_t unix_us(SystemTime time) {
@@ -227,6 +227,7 @@ class Kernel final : public keeper::Listener {
   void book_refused(const Error& why);
   void compact_book();
   void compact_on();
+  void compact_later();
   /// Tells of the faults of a session's logs that began since it was last called.
   void tell_log_faults(session::Session& session);
   void emit_exited(const session::Session& session);
@@ -312,6 +313,7 @@ class Kernel final : public keeper::Listener {
     bool again = false;      ///< An entry was refused meanwhile: once more, into another segment.
   };
   std::optional<Compaction> compaction_;
+  bool compaction_due_ = false;  ///< A timer will begin one.
   bool book_failing_ = false;
   bool book_damaged_ = false;
   bool restored_ = false;                         ///< start() has taken over all that is known.

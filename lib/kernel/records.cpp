@@ -94,10 +94,10 @@ void Kernel::look_around() {
 
 Result<void> Kernel::check_state_dir() {
   struct stat status {};
-  if (::fstat(logs_dir_.get(), &status) == 0 && status.st_nlink > 0) return {};
+  if (::fstat(logs_dir_.get(), &status) != 0 || status.st_nlink > 0) return {};
   Error gone(Code::internal,
              options_.state_dir +
-                 " was removed: what processes write cannot be kept. Those that run go on; stop "
+                 "/logs was removed: what processes write cannot be kept. Those that run go on; stop "
                  "this daemon to begin anew");
   if (!state_dir_gone_) degraded("state-directory", gone.message);
   state_dir_gone_ = true;
@@ -141,8 +141,16 @@ bool Kernel::write_book(const session::Entry& entry) {
   if (compaction_)
     compaction_->again = true;
   else
-    timers_.after(book_retry, [this] { compact_book(); });
+    compact_later();
   return false;
+}
+
+void Kernel::compact_later() {
+  if (std::exchange(compaction_due_, true)) return;
+  timers_.after(book_retry, [this] {
+    compaction_due_ = false;
+    compact_book();
+  });
 }
 
 void Kernel::book_refused(const Error& why) {
@@ -158,8 +166,7 @@ void Kernel::compact_book() {
   auto begun = book_->begin_compaction();
   if (!begun) {
     book_refused(begun.error());
-    timers_.after(book_retry, [this] { compact_book(); });
-    return;
+    return compact_later();
   }
   compaction_.emplace();
   compact_on();

@@ -205,6 +205,7 @@ Result<Plan> plan_spawn(const Kernel& kernel, const Call& call, const api::Spawn
         *options.timeout_ms > static_cast<std::uint64_t>(limits::longest_wait.count()))
       return bad("params.options.timeoutMs", "must be 1 to " + std::to_string(limits::longest_wait.count()));
     record.deadline_boot_us = boot_clock_us() + *options.timeout_ms * 1000;
+    record.deadline_us = session::on_unix_clock(record.deadline_boot_us);
   }
 
   order.argv = params.command;
@@ -320,7 +321,8 @@ void spawn(Kernel& kernel, Call& call, api::SpawnParams params, Reply<api::Spawn
         const bool kill_with_owner = record.kill_on_owner_exit;
         session::Session& session = kernel.sessions().add(std::make_unique<session::Session>(
             std::move(record), place.key, place.slot, &kernel.link().table().slot(place.slot)));
-        session.launched(launched->pid, SystemTime(std::chrono::microseconds(launched->started_us)));
+        session.launched(launched->pid, SystemTime(std::chrono::microseconds(launched->started_us)),
+                         boot_clock_us());
         auto owner = client.lock();
         if (owner && !owner->open()) owner = nullptr;
 

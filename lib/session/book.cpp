@@ -69,6 +69,8 @@ Entry entry_of(const Session& session) {
              argv.end());
   out.pid = session.pid();
   out.started_us = static_cast<std::uint64_t>(session.started_at().time_since_epoch().count());
+  out.started_boot_us = session.started_boot_us();
+  out.boot = boot_mark();
   out.slot = session.slot_index();
   out.note = session.note();
   if (session.ended()) out.remains = session.remains();

@@ -33,7 +33,9 @@ struct Entry {
   bool forgotten = false;  ///< Then nothing else is said.
   Record record;
   std::int32_t pid = 0;
-  std::uint64_t started_us = 0;
+  std::uint64_t started_us = 0;       ///< Unix time.
+  std::uint64_t started_boot_us = 0;  ///< The same by boot_clock_us(), of the machine's run `boot`.
+  std::uint64_t boot = 0;
   std::uint32_t slot = 0;  ///< Where the keeper's table has it while it lives.
   Note note;
   std::optional<Remains> remains;  ///< Once it has ended.
@@ -42,8 +44,10 @@ struct Entry {
     using reflect::defaulted;
     return std::tuple(reflect::field("key", &S::key, ""), defaulted("forgotten", &S::forgotten, ""),
                       defaulted("record", &S::record, ""), defaulted("pid", &S::pid, ""),
-                      defaulted("startedUs", &S::started_us, ""), defaulted("slot", &S::slot, ""),
-                      defaulted("note", &S::note, ""), reflect::field("remains", &S::remains, ""));
+                      defaulted("startedUs", &S::started_us, ""),
+                      defaulted("startedBootUs", &S::started_boot_us, ""), defaulted("boot", &S::boot, ""),
+                      defaulted("slot", &S::slot, ""), defaulted("note", &S::note, ""),
+                      reflect::field("remains", &S::remains, ""));
   }
 };
 

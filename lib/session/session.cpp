@@ -23,6 +23,17 @@ stream::LogState read_state(const stream::StreamSlot& slot) {
 
 }  // namespace
 
+std::uint64_t on_boot_clock(std::uint64_t boot_us, std::uint64_t unix_us) {
+  if (boot_us != 0 || unix_us == 0) return boot_us;
+  const auto left = static_cast<std::int64_t>(unix_us) - system_now().time_since_epoch().count();
+  const auto at = static_cast<std::int64_t>(boot_clock_us()) + left;
+  return at > 0 ? static_cast<std::uint64_t>(at) : 1;
+}
+
+std::uint64_t on_unix_clock(std::uint64_t boot_us) {
+  return boot_us - boot_clock_us() + static_cast<std::uint64_t>(system_now().time_since_epoch().count());
+}
+
 std::string_view describe_log_fault(std::uint32_t flag) {
   return flag == stream::log_stalled
              ? "the disk refuses, and its bytes may not be dropped: the process is held until there is room"
@@ -32,12 +43,13 @@ std::string_view describe_log_fault(std::uint32_t flag) {
 Session::Session(Record record, std::uint64_t key, std::uint32_t slot_index, keeper::SessionSlot* slot)
     : record_(std::move(record)), key_(key), slot_index_(slot_index), slot_(slot) {}
 
-void Session::launched(std::int32_t pid, SystemTime at) {
+void Session::launched(std::int32_t pid, SystemTime at, std::uint64_t boot_us) {
   const auto phase = next(phase_, Event::launched);
   if (!phase) return;
   phase_ = *phase;
   pid_ = pid;
   started_at_ = at;
+  started_boot_us_ = boot_us;
 }
 
 void Session::launch_failed() {
@@ -51,6 +63,7 @@ void Session::request_end(api::EndReason reason, std::string by) {
   if (note_.end_reason) return;
   note_.end_reason = reason;
   note_.end_requested_boot_us = boot_clock_us();
+  note_.end_requested_us = on_unix_clock(note_.end_requested_boot_us);
   note_.end_by = std::move(by);
 }
 
@@ -65,9 +78,9 @@ bool Session::exited(int wait_status, SystemTime at, std::uint64_t boot_us) {
   if (!phase) return false;
   phase_ = *phase;
   if (boot_us == 0) boot_us = boot_clock_us();
-  end_ = End{at, wait_status, false, even_time(boot_us)};
+  end_ = End{at, wait_status, false, boot_us, even_time(boot_us)};
   // It had ended by itself before it was asked to; only its output was still held by others.
-  if (boot_us < note_.end_requested_boot_us) note_.end_reason.reset();
+  if (boot_us < on_boot_clock(note_.end_requested_boot_us, note_.end_requested_us)) note_.end_reason.reset();
   note_.paused = false;
   return true;
 }
@@ -76,9 +89,13 @@ void Session::ended_before(const Remains& remains) {
   const auto phase = next(phase_, remains.lost ? Event::keeper_lost : Event::exited);
   if (!phase) return;
   phase_ = *phase;
-  end_ = End{SystemTime(std::chrono::microseconds(remains.at_us)), remains.wait_status, remains.lost};
-  // Of the time before only the system's clock tells; it may have been set since.
-  end_->even_at = std::min(end_->at, end_->even_at);
+  const SystemTime at{std::chrono::microseconds(remains.at_us)};
+  end_ = End{at, remains.wait_status, remains.lost, 0, std::min(at, even_now())};
+  // Of an earlier run of the machine only the system's clock tells, and it may have been set since.
+  if (remains.boot == boot_mark() && remains.at_boot_us != 0) {
+    end_->boot_us = remains.at_boot_us;
+    end_->even_at = even_time(remains.at_boot_us);
+  }
   note_.paused = false;
   frozen_stdin_ = {false, remains.stdin_offset, 0};
   for (unsigned stream = 0; stream < 2; ++stream) {
@@ -90,6 +107,8 @@ void Session::ended_before(const Remains& remains) {
 Remains Session::remains() const {
   Remains out;
   out.at_us = static_cast<std::uint64_t>(end_->at.time_since_epoch().count());
+  out.at_boot_us = end_->boot_us;
+  out.boot = end_->boot_us != 0 ? boot_mark() : 0;
   out.wait_status = end_->wait_status;
   out.lost = end_->lost;
   out.stdin_offset = stdin_state().offset;
@@ -105,7 +124,7 @@ bool Session::lost(SystemTime at) {
   const auto phase = next(phase_, Event::keeper_lost);
   if (!phase) return false;
   phase_ = *phase;
-  end_ = End{at, 0, true};
+  end_ = End{at, 0, true, boot_clock_us(), even_now()};
   note_.paused = false;
   return true;
 }

@@ -22,6 +22,14 @@
 
 namespace kairo::session {
 
+// Moments that another daemon must know are kept twice: by boot_clock_us(), which nobody can set, and in Unix
+// time under the name that earlier daemons knew. Members of both are 0 for none.
+
+/// The moment by boot_clock_us(), whichever of both was written.
+std::uint64_t on_boot_clock(std::uint64_t boot_us, std::uint64_t unix_us);
+/// The moment in Unix time, microseconds.
+std::uint64_t on_unix_clock(std::uint64_t boot_us);
+
 /// What the keeper holds for kairod, so that a later kairod knows the session again.
 struct Record {
   std::string id;
@@ -33,7 +41,8 @@ struct Record {
   std::string causation_id;
   std::uint64_t kill_grace_ms = static_cast<std::uint64_t>(limits::kill_grace.count());
   std::uint64_t retain_bytes = limits::retain_bytes;
-  std::uint64_t deadline_boot_us = 0;  ///< boot_clock_us() when options.timeoutMs is over; 0: none.
+  std::uint64_t deadline_boot_us = 0;  ///< When options.timeoutMs is over.
+  std::uint64_t deadline_us = 0;
   bool stdin_pipe = false;
   bool block_when_full = false;
   bool kill_on_owner_exit = false;
@@ -48,8 +57,8 @@ struct Record {
         defaulted("owner", &S::owner, ""), defaulted("labels", &S::labels, ""),
         defaulted("correlationId", &S::correlation_id, ""), defaulted("causationId", &S::causation_id, ""),
         defaulted("killGraceMs", &S::kill_grace_ms, ""), defaulted("retainBytes", &S::retain_bytes, ""),
-        defaulted("deadlineBootUs", &S::deadline_boot_us, ""), defaulted("stdinPipe", &S::stdin_pipe, ""),
-        defaulted("blockWhenFull", &S::block_when_full, ""),
+        defaulted("deadlineBootUs", &S::deadline_boot_us, ""), defaulted("deadlineUs", &S::deadline_us, ""),
+        defaulted("stdinPipe", &S::stdin_pipe, ""), defaulted("blockWhenFull", &S::block_when_full, ""),
         defaulted("killOnOwnerExit", &S::kill_on_owner_exit, ""),
         defaulted("detachDescendants", &S::detach_descendants, ""),
         defaulted("stdoutPipe", &S::stdout_pipe, ""), defaulted("stderrPipe", &S::stderr_pipe, ""));
@@ -57,12 +66,14 @@ struct Record {
 };
 
 /// What became known of a session after its launch and must outlive this daemon: why its end was asked for,
-/// and what is still to be done. Kept by the keeper. Times are boot_clock_us(): that clock cannot be set.
+/// and what is still to be done. Kept by the keeper.
 struct Note {
   std::optional<api::EndReason> end_reason;
   std::string end_by;
   std::uint64_t end_requested_boot_us = 0;
+  std::uint64_t end_requested_us = 0;
   std::uint64_t kill_at_boot_us = 0;  ///< Of the SIGKILL that follows; 0: none.
+  std::uint64_t kill_at_us = 0;
   std::int32_t signaled_with = 0;
   std::string signaled_by;
   bool paused = false;
@@ -72,7 +83,9 @@ struct Note {
     using reflect::defaulted;
     return std::tuple(reflect::field("endReason", &S::end_reason, ""), defaulted("endBy", &S::end_by, ""),
                       defaulted("endRequestedBootUs", &S::end_requested_boot_us, ""),
+                      defaulted("endRequestedUs", &S::end_requested_us, ""),
                       defaulted("killAtBootUs", &S::kill_at_boot_us, ""),
+                      defaulted("killAtUs", &S::kill_at_us, ""),
                       defaulted("signaledWith", &S::signaled_with, ""),
                       defaulted("signaledBy", &S::signaled_by, ""), defaulted("paused", &S::paused, ""));
   }
@@ -83,7 +96,8 @@ struct End {
   SystemTime at;
   int wait_status = 0;  ///< As waitpid gives it; meaningless when `lost`.
   bool lost = false;
-  SystemTime even_at = even_now();  ///< The moment by even_now(), for the session's age.
+  std::uint64_t boot_us = 0;  ///< The moment by boot_clock_us(); 0 where it lies before the machine's start.
+  SystemTime even_at;         ///< And by even_now(), for the session's age.
 };
 
 /// What is left of one stream's log.
@@ -104,7 +118,9 @@ struct LogRemains {
 
 /// What is left of a session that has ended.
 struct Remains {
-  std::uint64_t at_us = 0;  ///< Unix time.
+  std::uint64_t at_us = 0;       ///< Unix time.
+  std::uint64_t at_boot_us = 0;  ///< The same by boot_clock_us(), of the machine's run `boot` (boot_mark()).
+  std::uint64_t boot = 0;
   std::int32_t wait_status = 0;
   bool lost = false;
   std::uint64_t stdin_offset = 0;
@@ -113,7 +129,8 @@ struct Remains {
   static constexpr auto fields() {
     using S = Remains;
     using reflect::defaulted;
-    return std::tuple(defaulted("atUs", &S::at_us, ""), defaulted("waitStatus", &S::wait_status, ""),
+    return std::tuple(defaulted("atUs", &S::at_us, ""), defaulted("atBootUs", &S::at_boot_us, ""),
+                      defaulted("boot", &S::boot, ""), defaulted("waitStatus", &S::wait_status, ""),
                       defaulted("lost", &S::lost, ""), defaulted("stdinOffset", &S::stdin_offset, ""),
                       defaulted("stdout", &S::standard_output, ""),
                       defaulted("stderr", &S::standard_error, ""));
@@ -139,6 +156,8 @@ class Session {
   [[nodiscard]] bool ended() const { return phase_ == Phase::ended; }
   [[nodiscard]] std::int32_t pid() const { return pid_; }
   [[nodiscard]] SystemTime started_at() const { return started_at_; }
+  /// By boot_clock_us(); 0 where it is not known.
+  [[nodiscard]] std::uint64_t started_boot_us() const { return started_boot_us_; }
   [[nodiscard]] const std::optional<End>& end() const { return end_; }
   [[nodiscard]] api::Outcome outcome() const;
   [[nodiscard]] api::Status status() const;
@@ -146,7 +165,8 @@ class Session {
   [[nodiscard]] bool paused() const { return note_.paused; }
   void set_paused(bool paused) { note_.paused = paused; }
 
-  void launched(std::int32_t pid, SystemTime at);
+  /// `boot_us`: the same moment by boot_clock_us(); 0: not known.
+  void launched(std::int32_t pid, SystemTime at, std::uint64_t boot_us);
   void launch_failed();
   /// Of a session that ended in the time of an earlier daemon, after launched() and restore().
   void ended_before(const Remains& remains);
@@ -160,7 +180,10 @@ class Session {
     note_.signaled_by = std::move(by);
   }
   /// When SIGKILL follows, by boot_clock_us(); 0: not.
-  void set_kill_at(std::uint64_t boot_us) { note_.kill_at_boot_us = boot_us; }
+  void set_kill_at(std::uint64_t boot_us) {
+    note_.kill_at_boot_us = boot_us;
+    note_.kill_at_us = on_unix_clock(boot_us);
+  }
   [[nodiscard]] const Note& note() const { return note_; }
   /// Of a session that was launched by an earlier daemon.
   void restore(Note note);
@@ -212,6 +235,7 @@ class Session {
   std::int32_t pid_ = 0;
   Phase phase_ = Phase::starting;
   SystemTime started_at_{};
+  std::uint64_t started_boot_us_ = 0;
   std::optional<End> end_;
   Note note_;
   std::unique_ptr<stream::LogReader> logs_[2];

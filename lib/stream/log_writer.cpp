@@ -91,14 +91,16 @@ LogWriter::LogWriter(int logs_dir, std::uint64_t key, unsigned stream, std::uint
 }
 
 LogWriter LogWriter::resume(int logs_dir, std::uint64_t key, unsigned stream, std::uint64_t retain_bytes,
-                            StreamSlot& slot, std::string carry) {
+                            StreamSlot& slot, UniqueFd file, std::string carry) {
   LogWriter writer(logs_dir, key, stream, retain_bytes, slot);
   writer.copies_ = !carry.empty();  // it goes first
   writer.carry_ = std::move(carry);
   const std::uint32_t flags = slot.flags.load(std::memory_order_acquire);
-  if ((flags & log_has_file) != 0 && (flags & log_eof) == 0)
+  writer.file_ = std::move(file);
+  if (!writer.file_ && (flags & log_has_file) != 0 && (flags & log_eof) == 0)
     writer.file_.reset(
         ::openat(logs_dir, log_file_name(key, stream).c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
+  if (writer.file_) writer.written_ = writer.file_bytes();
   // A predecessor that ended while it thinned the index left the generation odd; what it left is whole
   // enough, for entries are only ever moved forward.
   if (slot.index_generation.load(std::memory_order_acquire) % 2 == 1)
@@ -120,8 +122,34 @@ Result<void> LogWriter::create_file(std::uint64_t now_us) {
     return written;
   }
   next_index_us_ = now_us + index_interval_us_;
+  written_ = sizeof(LogFileHeader);
+  // A file that takes the place of another has none of its bytes.
+  if (slot_->tail.load(std::memory_order_relaxed) > 0) give_up_written();
   slot_->flags.fetch_or(log_has_file, std::memory_order_release);
   return {};
+}
+
+std::uint64_t LogWriter::file_bytes() const {
+  struct stat status {};
+  return ::fstat(file_.get(), &status) == 0 ? static_cast<std::uint64_t>(status.st_size) : 0;
+}
+
+void LogWriter::give_up_written() {
+  slot_->index_generation.fetch_add(1, std::memory_order_acq_rel);
+  slot_->index_count.store(0, std::memory_order_release);
+  slot_->index_generation.fetch_add(1, std::memory_order_release);
+  slot_->floor.store(slot_->tail.load(std::memory_order_relaxed), std::memory_order_release);
+  slot_->flags.fetch_or(log_degraded, std::memory_order_release);
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+}
+
+/// Somebody has cut the file. What it held must not come back as zeros when it grows again.
+void LogWriter::look_for_cut(std::uint64_t now_us) {
+  const std::uint64_t now = file_bytes();
+  if (now >= written_) return;
+  give_up_written();
+  static_cast<void>(write_header(false, now_us));
+  written_ = std::max<std::uint64_t>(now, sizeof(LogFileHeader));
 }
 
 Result<void> LogWriter::write_header(bool sealed, std::uint64_t created_us) {
@@ -208,10 +236,12 @@ LogWriter::Progress LogWriter::pump(int pipe, std::uint64_t now_us, std::size_t 
     }
 
     long taken = 0;
+    if (file_) look_for_cut(now_us);
     if (!file_ && !create_file(now_us))
       taken = -EIO;
     else
       taken = take(pipe, want);
+    if (taken > 0) written_ = std::max(written_, ring_start + place + static_cast<std::uint64_t>(taken));
 
     if (taken == 0) {
       seal();

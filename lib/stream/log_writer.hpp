@@ -28,12 +28,14 @@ class LogWriter {
   /// `logs_dir`: descriptor of the logs directory, outlives the writer. `slot` must be zeroed by the caller
   /// and gets its first values here, except pins, which the caller has set.
   LogWriter(int logs_dir, std::uint64_t key, unsigned stream, std::uint64_t retain_bytes, StreamSlot& slot);
-  /// Takes up the log of a slot that is in use already (a keeper that re-executed itself). `carry` is what
-  /// the writer before had read from the pipe and not yet recorded.
+  /// Takes up the log of a slot that is in use already (a keeper that re-executed itself). `file` is the ring
+  /// that the writer before had open, or none; `carry` what it had read from the pipe and not yet recorded.
   static LogWriter resume(int logs_dir, std::uint64_t key, unsigned stream, std::uint64_t retain_bytes,
-                          StreamSlot& slot, std::string carry = {});
+                          StreamSlot& slot, UniqueFd file, std::string carry = {});
   [[nodiscard]] std::uint64_t retain_bytes() const { return retain_; }
   [[nodiscard]] const std::string& carry() const { return carry_; }
+  /// The ring, borrowed; -1 before the first byte.
+  [[nodiscard]] int file() const { return file_.get(); }
   LogWriter(LogWriter&&) noexcept;
   LogWriter& operator=(LogWriter&&) noexcept;
 
@@ -63,6 +65,7 @@ class LogWriter {
   std::uint64_t retain_;
   StreamSlot* slot_;
   UniqueFd file_;
+  std::uint64_t written_ = 0;  ///< The file holds at least so much, unless somebody cuts it.
   std::uint64_t next_index_us_ = 0;
   std::uint64_t index_interval_us_ = 10'000;
   std::size_t pipe_bytes_ = 4096;  ///< What the pipe holds, as far as it was asked.
@@ -71,6 +74,10 @@ class LogWriter {
 
   Result<void> create_file(std::uint64_t now_us);
   Result<void> write_header(bool sealed, std::uint64_t created_us);
+  [[nodiscard]] std::uint64_t file_bytes() const;
+  /// Every byte that was recorded counts as dropped.
+  void give_up_written();
+  void look_for_cut(std::uint64_t now_us);
   std::uint64_t allowed();
   bool may_go_on(std::uint64_t& bytes);
   long take(int pipe, std::size_t bytes);

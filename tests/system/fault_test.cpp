@@ -261,6 +261,13 @@ TEST_CASE("with the whole state on a full disk a killed daemon's successor still
              "the list is written again");
   next(true);
   check();
+  // One list was enough for all that had been refused.
+  std::size_t segments = 0;
+  for (const auto& each : fs::directory_iterator(daemon.inside("sessions"))) {
+    CHECK(each.path().filename() < "00000000000000000010");
+    ++segments;
+  }
+  CHECK(segments > 0);
 }
 
 TEST_CASE("a daemon without descriptors serves those it has, and takes the others when it can") {
@@ -344,7 +351,7 @@ TEST_CASE("without its state directory the daemon starts nothing and follows wha
 
   const auto refused = client.call<api::SpawnResult>("process.spawn", child({"exit", "0"}));
   REQUIRE_FALSE(refused.ok());
-  CHECK_MESSAGE(refused.error().message.find(daemon.state_dir() + " was removed") != std::string::npos,
+  CHECK_MESSAGE(refused.error().message.find(daemon.state_dir() + "/logs was removed") != std::string::npos,
                 refused.error().message);
   degraded.await("state-directory");
   write(client, "echo", "after");
@@ -383,6 +390,60 @@ TEST_CASE("logs on a disk that cannot be written to hold or drop; a state direct
   CHECK(refused.code == 70);
   CHECK_MESSAGE(refused.err.find(dir.path()) != std::string::npos, refused.err);
   CHECK_MESSAGE(refused.err.find("EROFS") != std::string::npos, refused.err);
+}
+
+TEST_CASE("a log that is cut while it is written gives no byte that was not written") {
+  Daemon daemon;
+  client::Client client = connect(daemon);
+  Degraded degraded(daemon);
+  const std::string id = spawn(client, child({"cat"})).id;
+  write(client, id, std::string(5000, 'a'));
+  eventually([&] { return read_log(client, id).size() == 5000; }, "it has written");
+  for (const auto& each : fs::directory_iterator(daemon.state_dir() + "/logs"))
+    REQUIRE(::truncate(each.path().c_str(), 0) == 0);
+  write(client, id, "b");
+  degraded.await("log");
+  const auto now = status(client, id).streams.standard_output;
+  CHECK(now.bytes == 5001);
+  CHECK(now.first_offset == 5000);
+  api::ReadParams params;
+  params.id = id;
+  params.offset = 5000;
+  CHECK(std::get<std::string>(must<api::ReadResult>(client, "process.read", params).chunk) == "b");
+}
+
+TEST_CASE("a keeper that is upgraded where no thread can be made keeps its sessions, and launches later") {
+  ControlGroup group("pids");
+  if (!has(group.there(), "control group for pids")) return;
+  const TempDir next;
+  fs::copy_file(kairod_path(), next.file("kairod"));
+  Daemon daemon({.keep = true});
+  std::string echo;
+  const Daemon::Pids before = daemon.pids();
+  {
+    client::Client client = connect(daemon);
+    echo = spawn(client, child({"cat"})).id;
+    REQUIRE(group.take(before.keeper));
+    REQUIRE(group.limit("1"));
+  }
+  // Another program: the keeper becomes it.
+  REQUIRE(::kill(before.daemon, SIGKILL) == 0);
+  daemon.start({.program = next.file("kairod")});
+  CHECK(daemon.pids().keeper == before.keeper);
+  CHECK(fs::read_symlink("/proc/" + std::to_string(before.keeper) + "/exe") == next.file("kairod"));
+  client::Client client = connect(daemon);
+  const auto refused = client.call<api::SpawnResult>("process.spawn", child({"exit", "0"}));
+  REQUIRE_FALSE(refused.ok());
+  CHECK_MESSAGE(refused.error().message.find("EAGAIN") != std::string::npos, refused.error().message);
+  write(client, echo, "still there");
+  eventually([&] { return read_log(client, echo) == "still there"; }, "it answers");
+  REQUIRE(group.limit("max"));
+  eventually(
+      [&] {
+        return client.call<api::SpawnResult>("process.spawn", child({"exit", "0"})).ok();
+      },
+      "it launches again");
+  check_goes_on(client);
 }
 
 TEST_CASE("a clock that is set makes nothing old, late or double, and is told") {
@@ -430,6 +491,16 @@ TEST_CASE("a clock that is set makes nothing old, late or double, and is told") 
     set_clock(-900);
     CHECK(wait(client, canceled).outcome->reason == api::EndReason::canceled);
     seq = newest(client);
+  }
+  // What ended in this run of the machine is as old as it is, whatever the clock says to the next daemon.
+  set_clock(-800);
+  REQUIRE(::kill(daemon.pids().daemon, SIGKILL) == 0);
+  daemon.start(options);
+  {
+    client::Client client = connect(daemon);
+    REQUIRE(::kill(daemon.pids().daemon, SIGHUP) == 0);
+    check_goes_on(client);
+    CHECK(status(client, ended).exit_code == 3);
   }
   set_clock(-3000);
   REQUIRE(::kill(daemon.pids().daemon, SIGKILL) == 0);

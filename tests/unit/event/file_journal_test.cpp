@@ -135,17 +135,35 @@ TEST_CASE("old segments are removed, and segments are begun by age too") {
   now += std::chrono::hours(11);
   rig.append();
   CHECK(rig.segments().size() == 3);
-  // The files were written just now; after 80 hours all but the newest are too old.
-  now += std::chrono::hours(72);
+  // What counts is when a segment took its last event.
+  now += std::chrono::hours(81);
   CHECK(rig.append() == 4);
-  CHECK(rig.segments().size() == 1);
-  CHECK(rig.journal->oldest() == 4);
-  CHECK(rig.numbers() == range(4, 4));
-  now += std::chrono::hours(200);
+  CHECK(rig.segments().size() == 2);
+  CHECK(rig.journal->oldest() == 3);
+  CHECK(rig.numbers() == range(3, 4));
+}
+
+TEST_CASE(
+    "segments of an earlier journal are as old as their files, but not older than this run of the machine") {
+  JournalRig rig;
+  rig.options.max_age = std::chrono::hours(24 * 365);
+  auto now = system_now();
+  rig.options.now = [&] { return now; };
   rig.open();
-  CHECK(rig.numbers() == range(4, 4));  // the newest stays
-  CHECK(rig.append() == 5);
-  CHECK(rig.numbers() == range(5, 5));
+  for (int i = 0; i < 3; ++i) {
+    rig.append();
+    now += std::chrono::hours(24 * 60);  // another segment
+  }
+  REQUIRE(rig.segments().size() == 3);
+  const timespec long_ago[2] = {{1, 0}, {1, 0}};
+  for (const auto& name : rig.segments()) REQUIRE(::utimensat(rig.dir.fd(), name.c_str(), long_ago, 0) == 0);
+  now = system_now();
+  rig.open();
+  CHECK(rig.segments().size() == 3);
+  // Were they of an earlier run, their files would tell.
+  rig.options.boot_id = "00000000-0000-0000-0000-000000000000";
+  rig.open();
+  CHECK(rig.segments().size() < 3);
 }
 
 TEST_CASE("what the newest segments hold is told while opening") {

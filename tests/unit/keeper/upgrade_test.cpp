@@ -246,7 +246,7 @@ TEST_CASE("letters come back as they were written; what is none is refused") {
   SessionLetter session;
   session.key = UINT64_MAX;
   session.record.data = std::string(3u << 20, '\xfe');
-  session.output.push_back({4, 65536, 1, {"carried"}});
+  session.output.push_back({4, 5, 65536, 1, {"carried"}});
   session.timers.push_back({-5, true});
   letters.sessions = {session, session};
   auto memory = write_letters(letters);
@@ -260,7 +260,7 @@ TEST_CASE("letters come back as they were written; what is none is refused") {
   CHECK(read->sessions[1].record.data == session.record.data);
   CHECK(read->sessions[1].output.at(0).carry.data == "carried");
   CHECK(read->sessions[1].timers.at(0).at_ns == -5);
-  CHECK(descriptors_of(*read) == std::vector<int>{4, 4});
+  CHECK(descriptors_of(*read) == std::vector<int>{4, 5, 4, 5});
 
   letters.keeper.version = letter_version + 1;
   CHECK(read_letters(write_letters(letters)->get()).error().code == Code::unsupported);

@@ -21,7 +21,7 @@ struct Fixture {
     record.id = id;
     auto& session = registry.add(
         std::make_unique<Session>(std::move(record), place->key, place->slot, &slots[place->slot]));
-    session.launched(1, system_now());
+    session.launched(1, system_now(), boot_clock_us());
     return session;
   }
   void end(Session& session, std::uint64_t boot_us) {

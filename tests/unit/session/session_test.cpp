@@ -5,6 +5,8 @@
 #include <doctest/doctest.h>
 
 using namespace kairo;
+using session::on_boot_clock;
+using session::on_unix_clock;
 using session::Session;
 
 namespace {
@@ -15,7 +17,7 @@ constexpr int exit_status(int code) {
 struct Fixture {
   keeper::SessionSlot slot{};
   Session session{session::Record{}, 7, 0, &slot};
-  Fixture() { session.launched(42, system_now()); }
+  Fixture() { session.launched(42, system_now(), boot_clock_us()); }
 };
 }  // namespace
 
@@ -76,6 +78,18 @@ TEST_CASE("a clock that is set back between the request and the end changes no o
   fixture.session.request_end(api::EndReason::canceled, "user:1");
   fixture.session.exited(SIGTERM, system_now() - std::chrono::hours(24), boot_clock_us());
   CHECK(fixture.session.outcome().reason == api::EndReason::canceled);
+}
+
+TEST_CASE("moments that an earlier daemon kept in Unix time alone are known") {
+  const std::uint64_t now = boot_clock_us();
+  const auto unix_now = static_cast<std::uint64_t>(system_now().time_since_epoch().count());
+  CHECK(on_boot_clock(0, 0) == 0);
+  CHECK(on_boot_clock(17, unix_now) == 17);
+  const std::uint64_t later = on_boot_clock(0, unix_now + 60'000'000);
+  CHECK(later > now + 59'000'000);
+  CHECK(later < now + 61'000'000);
+  CHECK(on_boot_clock(0, 1) == 1);  // long over
+  CHECK(on_boot_clock(0, on_unix_clock(now)) > now - 1'000'000);
 }
 
 TEST_CASE("a session without a keeper is lost, not guessed") {

@@ -326,7 +326,7 @@ TEST_CASE("a writer that takes up a log in use goes on where it stood") {
   Log log(dir, 1 << 16);
   record_pattern(log, 400'000);
   const std::uint64_t capacity = log.slot.capacity;
-  log.writer = LogWriter::resume(dir.fd(), test::test_key, 0, 1 << 16, log.slot);
+  log.writer = LogWriter::resume(dir.fd(), test::test_key, 0, 1 << 16, log.slot, UniqueFd());
   CHECK(log.slot.capacity == capacity);
   record_pattern(log, 400'000);
   const std::uint64_t floor = log.slot.floor;
