@@ -91,7 +91,11 @@ Result<event::Fact> publish(Kernel& kernel, const Client& client, api::PublishPa
   fact.event.correlation_id = params.correlation_id;
   fact.event.causation_id = params.causation_id;
   auto published = kernel.bus().publish(fact);
-  if (!published) return std::move(published).error();
+  ++kernel.counters().client_events;
+  if (!published) {
+    ++kernel.counters().unrecorded_events;
+    return std::move(published).error();
+  }
   if (cancel) cancel_correlated(kernel, client, params, order);
   return fact;
 }
