@@ -15,6 +15,8 @@ _kairoctl_options() {
     logs) echo "--follow --timestamps --since --tail --stream" ;;
     write) echo "--offset --close" ;;
     wait) echo "--timeout" ;;
+    status) echo "--metrics" ;;
+    metrics) echo "--kernel --prometheus" ;;
     ps) echo "--all --quiet --status --label --owner" ;;
     kill) echo "--signal --scope --escalate-after" ;;
     cancel) echo "--reason --grace" ;;

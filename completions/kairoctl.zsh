@@ -91,7 +91,10 @@ _kairoctl() {
         '1:session:_kairoctl_running' '2:data:' ;;
     close-stdin) _arguments $globals '1:session:_kairoctl_running' ;;
     wait) _arguments $globals '--timeout[give up after so long]:duration:' '*:session:_kairoctl_all' ;;
-    status | forget) _arguments $globals '*:session:_kairoctl_all' ;;
+    status) _arguments $globals '--metrics[what their processes use, too]' '*:session:_kairoctl_all' ;;
+    metrics)
+      _arguments $globals '--kernel[what the daemon has counted]' '--prometheus[the same as text for Prometheus]' ;;
+    forget) _arguments $globals '*:session:_kairoctl_all' ;;
     ps)
       _arguments $globals '(-a --all)'{-a,--all}'[ended sessions as well]' '(-q --quiet)'{-q,--quiet}'[only ids]' \
         '--status[only these]:status:(running exited killed)' '(-l --label)'{-l,--label}'[with this label]:KEY[=VALUE]:' \

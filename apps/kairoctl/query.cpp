@@ -93,11 +93,15 @@ int print_list(Context& context, const ListOptions& options) {
   return exit_code::success;
 }
 
-int print_status(Context& context, const std::vector<std::string>& ids) {
+int print_status(Context& context, const std::vector<std::string>& ids, bool metrics) {
   auto client = context.connect();
   if (!client) return report(client.error());
   std::vector<std::uint64_t> requests;
-  for (const std::string& id : ids) requests.push_back(client->send("process.status", api::IdParams{id}));
+  for (const std::string& id : ids) {
+    api::StatusParams params{id, std::nullopt};
+    if (metrics) params.metrics = true;
+    requests.push_back(client->send("process.status", params));
+  }
   Table table = session_table();
   int code = exit_code::success;
   wire::PayloadDecoder decoder;
@@ -132,8 +136,10 @@ Action declare_ps(OptionSet& set) {
 
 Action declare_status(OptionSet& set) {
   auto ids = std::make_shared<std::vector<std::string>>();
+  auto metrics = std::make_shared<bool>(false);
+  set.flag("--metrics", *metrics, "What their processes use, too");
   set.arguments("ID", *ids, "Sessions");
-  return [ids](Context& context) { return print_status(context, *ids); };
+  return [ids, metrics](Context& context) { return print_status(context, *ids, *metrics); };
 }
 
 }  // namespace kairo::ctl

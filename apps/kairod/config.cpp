@@ -46,8 +46,9 @@ std::string shortened(const Json& value) {
 }
 
 /// Where a setting has its value.
-using Place = std::variant<std::optional<std::string> Config::*, kernel::OnShutdown Config::*,
-                           bool kernel::Settings::*, std::uint64_t kernel::Settings::*>;
+using Place =
+    std::variant<std::optional<std::string> Config::*, kernel::OnShutdown Config::*,
+                 ipc::HttpAddress Config::*, bool kernel::Settings::*, std::uint64_t kernel::Settings::*>;
 
 /// One member of the files. Reading, complaints, suggestions and --check-config follow from it.
 struct Setting {
@@ -64,6 +65,7 @@ const std::vector<Setting>& all_settings() {
     std::vector<Setting> made{{"socket", &Config::socket},
                               {"stateDir", &Config::state_dir},
                               {"onShutdown", &Config::on_shutdown},
+                              {"metricsListen", &Config::metrics_listen},
                               {"rootReachesAll", &kernel::Settings::root_reaches_all}};
     for (const kernel::NumberSetting& each : kernel::number_settings)
       made.push_back({each.name, each.member, each.least, each.most, each.unit});
@@ -94,6 +96,14 @@ struct Take {
   std::string operator()(kernel::OnShutdown Config::*place) const {
     if (value != "keep" && value != "stop") return "must be \"keep\" or \"stop\"";
     out.*place = value == "keep" ? kernel::OnShutdown::keep : kernel::OnShutdown::stop;
+    return {};
+  }
+  std::string operator()(ipc::HttpAddress Config::*place) const {
+    const auto* text = value.get_ptr<const std::string*>();
+    if (!text) return "must be a text";
+    auto address = ipc::HttpAddress::parse(*text);
+    if (!address) return "is wrong: " + address.error().message;
+    out.*place = std::move(*address);
     return {};
   }
   std::string operator()(bool kernel::Settings::*place) const {
@@ -133,6 +143,22 @@ Result<void> read_document(const std::string& file, const Json& json, Config& ou
     return bad(file, json.contains("retainBytes") ? "retainBytes" : "retainBytesMax",
                "leaves retainBytes (" + std::to_string(settings.retain_bytes) + ") above retainBytesMax (" +
                    std::to_string(settings.retain_bytes_max) + ")");
+  struct Pair {
+    const char* low;
+    std::uint64_t lower;
+    const char* high;
+    std::uint64_t higher;
+  };
+  for (const Pair& each :
+       {Pair{"loadLowPercent", settings.load_low_percent, "loadHighPercent", settings.load_high_percent},
+        Pair{"memoryPressureLowPercent", settings.memory_pressure_low_percent, "memoryPressureHighPercent",
+             settings.memory_pressure_high_percent},
+        Pair{"batteryCriticalPercent", settings.battery_critical_percent, "batteryRecoveredPercent",
+             settings.battery_recovered_percent}})
+    if (each.lower > each.higher && each.higher > 0)
+      return bad(file, json.contains(each.low) ? each.low : each.high,
+                 std::string("leaves ") + each.low + " (" + std::to_string(each.lower) + ") above " +
+                     each.high + " (" + std::to_string(each.higher) + ")");
   return {};
 }
 
@@ -191,6 +217,8 @@ std::string effective_config(const Config& config) {
       value = config.settings.*(*flag);
     else if (std::holds_alternative<kernel::OnShutdown Config::*>(each.place))
       value = config.on_shutdown == kernel::OnShutdown::keep ? "keep" : "stop";
+    else if (std::holds_alternative<ipc::HttpAddress Config::*>(each.place))
+      value = config.metrics_listen.text();
   }
   const std::string socket = resolve_socket(config);
   out["socket"] = socket;

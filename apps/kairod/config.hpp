@@ -7,6 +7,7 @@
 #include <string>
 
 #include "base/result.hpp"
+#include "ipc/http_address.hpp"
 #include "kernel/kernel.hpp"
 
 namespace kairo::daemon {
@@ -15,6 +16,7 @@ struct Config {
   std::optional<std::string> socket;
   std::optional<std::string> state_dir;
   kernel::OnShutdown on_shutdown = kernel::OnShutdown::keep;
+  ipc::HttpAddress metrics_listen;
   kernel::Settings settings;
 };
 

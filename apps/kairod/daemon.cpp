@@ -16,8 +16,12 @@
 #include <boost/asio/signal_set.hpp>
 
 #include "base/clock.hpp"
+#include "base/limits.hpp"
+#include "ipc/metrics_endpoint.hpp"
 #include "ipc/socket_file.hpp"
 #include "keeper/keeper.hpp"
+#include "kernel/self_metrics.hpp"
+#include "metrics/exposition.hpp"
 #include "supervision.hpp"
 #include "upgrade.hpp"
 
@@ -102,6 +106,9 @@ class Daemon final : public kernel::Host {
   [[nodiscard]] kernel::OnShutdown on_shutdown() const override { return invocation_.config.on_shutdown; }
   void stop(kernel::OnShutdown what) override;
   void upgrade() override;
+  [[nodiscard]] std::optional<std::string> metrics_address() const override {
+    return endpoint_ ? std::optional(endpoint_->address()) : std::nullopt;
+  }
 
  private:
   enum class State { serving, stopping, upgrading };
@@ -110,6 +117,7 @@ class Daemon final : public kernel::Host {
   void wait_signal();
   void reload();
   void end(kernel::OnShutdown what);
+  void serve_metrics();
 
   Invocation invocation_;
   std::optional<Handover> former_;  ///< Of the program whose place this one takes; until start().
@@ -123,6 +131,8 @@ class Daemon final : public kernel::Host {
   UniqueFd listener_;  ///< The kernel's, once more, so that it can be handed over.
   std::optional<ipc::SocketFile> socket_file_;
   std::unique_ptr<kernel::Kernel> kernel_;
+  std::unique_ptr<ipc::MetricsEndpoint> endpoint_;
+  bool endpoint_refused_ = false;  ///< That it could not be opened was told.
   State state_ = State::serving;
   int late_signal_ = 0;  ///< Came during an upgrade: for the next program.
 };
@@ -178,6 +188,7 @@ Result<void> Daemon::start(std::optional<Background>& background) {
   if (!options.next_keeper)
     log_line("a running keeper is not upgraded: this program's file cannot be opened");
   options.umask = mask;
+  options.host_root = invocation_.host_root;
   options.log = log_line;
   options.settings = invocation_.config.settings;
   options.host = this;
@@ -188,6 +199,7 @@ Result<void> Daemon::start(std::optional<Background>& background) {
   }
   kernel_ = std::move(*kernel);
   kernel_->start();
+  serve_metrics();
 
   for (const int number : {SIGTERM, SIGINT, SIGHUP}) signals_.add(number);
   wait_signal();
@@ -218,7 +230,33 @@ void Daemon::wait_signal() {
   });
 }
 
+/// Opens the endpoint for metrics. Where that fails the daemon goes on without, says so, and tries again: its
+/// sessions are worth more than its figures.
+void Daemon::serve_metrics() {
+  const ipc::HttpAddress& wanted = invocation_.config.metrics_listen;
+  if (wanted.none() || endpoint_ || state_ != State::serving) return;
+  auto opened = ipc::MetricsEndpoint::open(
+      io_, wanted,
+      {[this] { return metrics::render(kernel::self_metrics(*kernel_)); },
+       std::string(metrics::exposition_type),
+       [](const Error& error) { log_line("metrics: " + error.message + "; trying again"); }});
+  if (opened) {
+    endpoint_ = std::move(*opened);
+    endpoint_refused_ = false;
+    log_line("serving metrics at " + endpoint_->address());
+    return;
+  }
+  if (!endpoint_refused_) {
+    log_line(opened.error().message + "; trying again");
+    kernel_->emit_kernel("kairo.kernel.degraded",
+                         {{"what", std::string("metrics")}, {"message", opened.error().message}});
+  }
+  endpoint_refused_ = true;
+  kernel_->timers().after(limits::endpoint_retry, [this] { serve_metrics(); });
+}
+
 void Daemon::end(kernel::OnShutdown what) {
+  endpoint_.reset();
   kernel_->stop(what, [this] { io_.stop(); });
 }
 
@@ -258,6 +296,13 @@ void Daemon::reload() {
   if (config) {
     kernel_->configure(config->settings);
     invocation_.config.on_shutdown = invocation_.on_shutdown.value_or(config->on_shutdown);
+    const ipc::HttpAddress metrics = invocation_.metrics_listen.value_or(config->metrics_listen);
+    if (metrics.text() != invocation_.config.metrics_listen.text()) {
+      invocation_.config.metrics_listen = metrics;
+      endpoint_.reset();
+      endpoint_refused_ = false;
+      serve_metrics();
+    }
     log_line("the configuration was reloaded");
   } else {
     log_line("the configuration was not reloaded: " + config.error().message);

@@ -14,6 +14,8 @@ struct Invocation {
   std::optional<std::string> config_file;  ///< Named by --config; read again on SIGHUP.
   std::optional<kernel::OnShutdown>
       on_shutdown;  ///< Named by --on-shutdown: goes before the files, also on SIGHUP.
+  std::optional<ipc::HttpAddress> metrics_listen;  ///< Named by --metrics-listen, likewise.
+  std::string host_root = "/";
   bool daemonize = false;
   Origin origin;
 };

@@ -22,7 +22,7 @@ int run(int argc, char** argv) {
   const daemon::Origin origin = daemon::origin_of(argc, argv);
   CLI::App app("Kairo's daemon: serves the process kernel on a Unix domain socket", "kairod");
   app.set_version_flag("--version", version());
-  std::string socket, state_dir, config_file, on_shutdown, socket_mode = "0600";
+  std::string socket, state_dir, config_file, on_shutdown, socket_mode = "0600", metrics_listen, host_root;
   bool check = false;
   daemon::Invocation invocation;
   app.add_option("--socket", socket, "Path to listen on (KAIRO_IPC_SOCKET, /tmp/kairo-kernel.sock)");
@@ -32,6 +32,9 @@ int run(int argc, char** argv) {
   app.add_flag("--daemonize", invocation.daemonize, "Go to the background once it serves");
   app.add_option("--on-shutdown", on_shutdown, "What SIGTERM does to the processes: keep (default) or stop")
       ->check(CLI::IsMember({"keep", "stop"}));
+  app.add_option("--metrics-listen", metrics_listen,
+                 "Serve metrics to Prometheus at unix:/PATH, 127.0.0.1:PORT or [::1]:PORT (none)");
+  app.add_option("--host-root", host_root, "Read the host's /proc and /sys below this directory (/)");
   app.add_option("--socket-mode", socket_mode, "Mode of the socket; only 0600 is supported yet");
   try {
     app.parse(argc, argv);
@@ -61,6 +64,13 @@ int run(int argc, char** argv) {
     invocation.on_shutdown = on_shutdown == "keep" ? kernel::OnShutdown::keep : kernel::OnShutdown::stop;
     invocation.config.on_shutdown = *invocation.on_shutdown;
   }
+  if (!metrics_listen.empty()) {
+    auto address = ipc::HttpAddress::parse(metrics_listen);
+    if (!address) return fail(address.error().message, daemon::exit_usage);
+    invocation.metrics_listen = *address;
+    invocation.config.metrics_listen = std::move(*address);
+  }
+  if (!host_root.empty()) invocation.host_root = absolute(host_root);
   if (check) {
     std::puts(daemon::effective_config(invocation.config).c_str());
     return 0;

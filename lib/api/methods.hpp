@@ -35,6 +35,7 @@ struct InfoResult {
   std::uint64_t uptime_ms = 0;
   std::string socket;
   std::string state_dir;
+  std::optional<std::string> metrics_listen;
   std::uint64_t sessions = 0;
   std::uint64_t running = 0;
   std::map<std::string, std::uint64_t> limits;
@@ -51,6 +52,7 @@ struct InfoResult {
                       field("uptimeMs", &S::uptime_ms, "Milliseconds since the start"),
                       field("socket", &S::socket, "Path that it listens on"),
                       field("stateDir", &S::state_dir, "Directory of its logs and locks"),
+                      field("metricsListen", &S::metrics_listen, "Where metrics are served over HTTP"),
                       field("sessions", &S::sessions, "Sessions known, ended ones included"),
                       field("running", &S::running, "Sessions that run"),
                       field("limits", &S::limits, "Every bound in force, by name"),
@@ -165,6 +167,16 @@ struct SpawnResult : ProcessSession {
 struct IdParams {
   std::string id;
   static constexpr auto fields() { return std::tuple(field("id", &IdParams::id, "Session id")); }
+};
+
+struct StatusParams {
+  std::string id;
+  std::optional<bool> metrics;
+  static constexpr auto fields() {
+    return std::tuple(field("id", &StatusParams::id, "Session id"),
+                      field("metrics", &StatusParams::metrics,
+                            "Whether to look at what its processes use, while it runs (false)"));
+  }
 };
 
 struct ListParams {

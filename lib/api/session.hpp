@@ -10,6 +10,7 @@
 #include <variant>
 #include <vector>
 
+#include "api/process_metrics.hpp"
 #include "reflect/fields.hpp"
 
 namespace kairo::api {
@@ -109,6 +110,7 @@ struct ProcessSession {
   reflect::Any limits;
   reflect::Any permissions;
   std::optional<std::vector<std::string>> degraded;
+  std::optional<ProcessMetrics> metrics;
   static constexpr auto fields() {
     using S = ProcessSession;
     return std::tuple(
@@ -129,7 +131,8 @@ struct ProcessSession {
         field("streams", &S::streams, "State of its output logs"),
         field("limits", &S::limits, "Limits in force, or nil"),
         field("permissions", &S::permissions, "Declaration in force, or nil"),
-        field("degraded", &S::degraded, "What of its promises does not hold now, one sentence each"));
+        field("degraded", &S::degraded, "What of its promises does not hold now, one sentence each"),
+        field("metrics", &S::metrics, "What its processes use; in process.status where it was asked for"));
   }
 };
 

@@ -34,11 +34,12 @@ struct CpuMetrics {
   std::optional<std::vector<CoreUsage>> per_core;
   static constexpr auto fields() {
     using S = CpuMetrics;
-    return std::tuple(field("cores", &S::cores, "Cores online"),
-                      field("usagePercent", &S::usage_percent,
-                            "Of all cores together, 0 to 100, since the sample before; absent in the first"),
-                      field("intervalMs", &S::interval_ms, "Milliseconds since the sample before"),
-                      field("perCore", &S::per_core, "Of each core, since the sample before"));
+    return std::tuple(
+        field("cores", &S::cores, "Cores online"),
+        field("usagePercent", &S::usage_percent, "Of all cores together, 0 to 100, during intervalMs"),
+        field("intervalMs", &S::interval_ms,
+              "Milliseconds since an earlier sample: at least a second but in the daemon's first moments"),
+        field("perCore", &S::per_core, "Of each core, during intervalMs"));
   }
 };
 

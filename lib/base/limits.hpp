@@ -72,6 +72,30 @@ inline constexpr std::chrono::hours event_journal_age{24 * 30};
 /// power loss.
 inline constexpr std::uint64_t event_number_step = 1'000'000;
 
+// --- metrics ---------------------------------------------------------------------------------------
+/// Scrapers served at once, and bytes of what one may ask: a request line and a browser's headers.
+inline constexpr std::size_t scrapers = 8;
+inline constexpr std::size_t scrape_request_bytes = 16u << 10;
+/// The longest that one request or one answer may take, and that a connection may be idle: longer than the
+/// usual interval of scrapes, so that a scraper keeps its connection.
+inline constexpr std::chrono::seconds scrape_transfer{10};
+inline constexpr std::chrono::seconds scrape_idle{120};
+/// Processes of one session that are looked at for its metrics, and sessions whose last look is remembered.
+inline constexpr std::size_t sampled_processes = 8192;
+inline constexpr std::size_t sampled_sessions = 4096;
+/// Before a metrics endpoint that could not be opened is tried again.
+inline constexpr std::chrono::seconds endpoint_retry{10};
+/// How often the host is looked at for thresholds, and how long a level must last. Load is in percent of the
+/// cores (200: two runnable tasks for each), pressure in percent of the time (PSI), charge in percent.
+inline constexpr std::uint64_t sample_seconds = 5;
+inline constexpr std::uint64_t high_seconds = 30;
+inline constexpr std::uint64_t load_high_percent = 200;
+inline constexpr std::uint64_t load_low_percent = 150;
+inline constexpr std::uint64_t memory_pressure_high_percent = 20;
+inline constexpr std::uint64_t memory_pressure_low_percent = 10;
+inline constexpr std::uint64_t battery_critical_percent = 10;
+inline constexpr std::uint64_t battery_recovered_percent = 15;
+
 // --- files of records ------------------------------------------------------------------------------
 /// Bytes of one record: four times the data of an event, with all that is added.
 inline constexpr std::size_t record_bytes = 1u << 20;

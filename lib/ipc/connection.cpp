@@ -20,8 +20,8 @@ constexpr std::size_t descriptors_per_message = 8;
 }  // namespace
 
 Connection::Connection(boost::asio::io_context& io, UniqueFd socket, Peer peer, stream::Batch& batch,
-                       std::size_t max_frame_bytes)
-    : socket_(io), peer_(peer), batch_(batch), reader_(max_frame_bytes) {
+                       std::size_t max_frame_bytes, Traffic* traffic)
+    : socket_(io), peer_(peer), batch_(batch), reader_(max_frame_bytes), traffic_(traffic) {
   // The kernel doubles it. More would only put more output in front of the next answer.
   const int wanted = batch_bytes;
   ::setsockopt(socket.get(), SOL_SOCKET, SO_SNDBUF, &wanted, sizeof wanted);
@@ -91,6 +91,8 @@ void Connection::read() {
   }
   if (got == 0) return take_end();
   read_position_ += static_cast<std::uint64_t>(got);
+  read_at_ = SteadyClock::now();
+  if (traffic_) traffic_->received_bytes += static_cast<std::uint64_t>(got);
   reader_.commit(static_cast<std::size_t>(got));
   take_frames();
 }
@@ -158,6 +160,7 @@ bool Connection::parse() {
     }
   }
   dispatching_ = false;
+  if (!closed_) handler_->parsed();
   if (reader_.pending() == 0) reader_.shrink();
   return !closed_;
 }
@@ -205,11 +208,17 @@ bool Connection::send_outbox() {
       return false;
     }
     sent_ += static_cast<std::size_t>(put);
+    count_sent(static_cast<std::size_t>(put));
   }
   outbox_.clear();
   sent_ = 0;
   if (outbox_.capacity() > limits::outbox_event_bytes) outbox_.shrink_to_fit();
   return true;
+}
+
+void Connection::count_sent(std::size_t bytes) {
+  sent_bytes_ += bytes;
+  if (traffic_) traffic_->sent_bytes += bytes;
 }
 
 std::size_t Connection::socket_room() {
@@ -254,6 +263,7 @@ bool Connection::send_chunks() {
       }
       const std::size_t got = put < 0 ? 0 : static_cast<std::size_t>(put);
       sent += got;
+      count_sent(got);
       full = got < asked;
       if (full) break;
       first += message.msg_iovlen;

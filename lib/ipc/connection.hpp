@@ -18,9 +18,11 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 
+#include "base/clock.hpp"
 #include "base/result.hpp"
 #include "base/unique_fd.hpp"
 #include "ipc/peer.hpp"
+#include "ipc/traffic.hpp"
 #include "stream/batch.hpp"
 #include "wire/frame.hpp"
 
@@ -35,6 +37,8 @@ class Handler {
   virtual ~Handler() = default;
   /// A frame, with the descriptors that came with it. An error closes the connection.
   virtual Result<void> on_frame(const wire::Frame& frame, std::vector<UniqueFd>& descriptors) = 0;
+  /// Every frame of a read was given to on_frame; their answers are sent now.
+  virtual void parsed() {}
   /// Whether fill() may have something to give.
   [[nodiscard]] virtual bool has_output() const = 0;
   /// Puts chunks into an empty batch, at most `bytes`; leaves it empty when there is nothing to send.
@@ -52,8 +56,9 @@ class Handler {
 
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
+  /// `traffic`, where there is one, outlives the connection.
   Connection(boost::asio::io_context& io, UniqueFd socket, Peer peer, stream::Batch& batch,
-             std::size_t max_frame_bytes = limits::frame_payload_bytes);
+             std::size_t max_frame_bytes = limits::frame_payload_bytes, Traffic* traffic = nullptr);
   ~Connection();
 
   /// Begins to read. The handler is kept until on_closed.
@@ -65,6 +70,13 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   [[nodiscard]] const Peer& peer() const { return peer_; }
   [[nodiscard]] bool closed() const { return closed_; }
+  /// When the newest bytes were read. Within on_frame: when the request came, for all of its batch at one
+  /// look at the clock.
+  [[nodiscard]] SteadyTime read_at() const { return read_at_; }
+  /// Whether a call of on_frame is under way.
+  [[nodiscard]] bool dispatching() const { return dispatching_; }
+  /// Bytes that the socket has taken so far.
+  [[nodiscard]] std::uint64_t sent_bytes() const { return sent_bytes_; }
 
   /// The outbox, for whole frames. After appending call wrote().
   std::string& outbox() { return outbox_; }
@@ -88,6 +100,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void take_end();
   void wait_hangup();
   [[nodiscard]] std::size_t socket_room();
+  void count_sent(std::size_t bytes);
 
   boost::asio::local::stream_protocol::socket socket_;
   Peer peer_;
@@ -100,6 +113,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   };
   std::deque<Received> received_;
   std::uint64_t read_position_ = 0;  ///< Bytes of the stream that have come.
+  Traffic* traffic_;
+  SteadyTime read_at_{};
+  std::uint64_t sent_bytes_ = 0;
   std::string outbox_;
   std::size_t sent_ = 0;
   std::size_t send_buffer_bytes_ = 0;

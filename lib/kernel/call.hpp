@@ -16,14 +16,14 @@ namespace kairo::kernel {
 /// The part of a call that outlives its handler: who is to be answered, under which id.
 class Answerer {
  public:
-  Answerer(std::weak_ptr<Client> client, api::RequestId id)
-      : client_(std::move(client)), id_(std::move(id)) {}
+  Answerer(std::weak_ptr<Client> client, api::RequestId id, Client::Asked asked)
+      : client_(std::move(client)), id_(std::move(id)), asked_(asked) {}
 
   template <class T>
   void answer(const T& result) const {
     if (const auto client = open_client()) {
       api::append_response(client->connection().outbox(), id_, result);
-      client->answered();
+      client->answered(asked_);
     }
   }
   /// Sends the answer in this moment, ahead of what the loop's turn still has to do.
@@ -35,7 +35,7 @@ class Answerer {
   void fail(const Error& error) const {
     if (const auto client = open_client()) {
       api::append_error(client->connection().outbox(), id_, error);
-      client->answered();
+      client->answered(asked_, error.code);
     }
   }
 
@@ -46,6 +46,7 @@ class Answerer {
   }
   std::weak_ptr<Client> client_;
   api::RequestId id_;
+  Client::Asked asked_;
 };
 
 /// Answers one call with a Result<R>, exactly once; it, or a copy of it, may be kept until then.

@@ -35,7 +35,9 @@ Result<void> Client::on_frame(const wire::Frame& frame, std::vector<UniqueFd>& d
                                             std::to_string(static_cast<int>(frame.type)));
   auto payload = decoder().decode(frame.payload);
   if (!payload) return std::move(payload).error();
+  Counters& counters = kernel_.counters();
   if (frame.type == wire::FrameType::event) {
+    ++counters.client_event_frames;
     auto taken = take_client_event(kernel_, shared_from_this(), *payload);
     if (!taken)
       kernel_.log("an EVENT of " + ipc::describe(connection_->peer()) +
@@ -43,22 +45,24 @@ Result<void> Client::on_frame(const wire::Frame& frame, std::vector<UniqueFd>& d
     return {};
   }
 
+  ++counters.request_frames;
   std::optional<api::RequestId> id;
   auto request = api::read_request(*payload, id);
+  const Method* method = request ? kernel_.methods().find(request->method) : nullptr;
+  const Asked asked{static_cast<std::uint32_t>(kernel_.methods().place_of(method)), connection_->read_at()};
   if (!request) {
     if (!id) return std::move(request).error();
-    begin_request();
-    Answerer(weak_from_this(), std::move(*id)).fail(request.error());
+    begin_request(asked);
+    Answerer(weak_from_this(), std::move(*id), asked).fail(request.error());
     return {};
   }
-  Answerer answerer(weak_from_this(), std::move(request->id));
-  if (!begin_request()) {
+  Answerer answerer(weak_from_this(), std::move(request->id), asked);
+  if (!begin_request(asked)) {
     answerer.fail(Error(Code::limit_exceeded, "more than " +
                                                   std::to_string(kernel_.settings().pending_requests) +
                                                   " requests of this connection are unanswered"));
     return {};
   }
-  const Method* method = kernel_.methods().find(request->method);
   if (!method) {
     std::string message = "there is no method \"" + std::string(request->method.substr(0, 64)) + "\"";
     const std::string_view near = kernel_.methods().nearest(request->method);
@@ -73,13 +77,31 @@ Result<void> Client::on_frame(const wire::Frame& frame, std::vector<UniqueFd>& d
   return {};
 }
 
-bool Client::begin_request() {
+bool Client::begin_request(const Asked& asked) {
+  ++kernel_.counters().methods[asked.method].requests;
   return ++unanswered_ <= kernel_.settings().pending_requests;
 }
 
-void Client::answered() {
+void Client::answered(const Asked& asked, std::optional<Code> error) {
   --unanswered_;
+  Counters& counters = kernel_.counters();
+  ++counters.response_frames;
+  if (error) ++counters.methods[asked.method].errors[static_cast<std::size_t>(*error)];
+  if (!connection_->dispatching() || asked.at != connection_->read_at())
+    counters.methods[asked.method].duration.observe(SteadyClock::now() - asked.at);
+  else if (!answered_in_batch_.empty() && answered_in_batch_.back().first == asked.method)
+    ++answered_in_batch_.back().second;
+  else
+    answered_in_batch_.emplace_back(asked.method, 1);
   connection_->wrote();
+}
+
+void Client::parsed() {
+  if (answered_in_batch_.empty()) return;
+  const auto took = SteadyClock::now() - connection_->read_at();
+  for (const auto& [method, times] : answered_in_batch_)
+    kernel_.counters().methods[method].duration.observe(took, times);
+  answered_in_batch_.clear();
 }
 
 // --- events ------------------------------------------------------------------------------------------
@@ -90,10 +112,19 @@ void Client::send_event(const api::Event& event) {
     const std::uint64_t seq = event.seq.value_or(0);
     if (missed_.count++ == 0) missed_.first = seq;
     missed_.last = seq;
+    ++kernel_.counters().missed_events;
     return;
   }
   api::append_event(connection_->outbox(), event);
+  ++kernel_.counters().event_frames;
+  if (connection_->sent_bytes() >= waiting_event_.end)
+    waiting_event_ = {connection_->sent_bytes() + connection_->outbox_bytes(), SteadyClock::now()};
   connection_->wrote();
+}
+
+std::optional<SteadyTime> Client::event_waits_since() const {
+  if (connection_->sent_bytes() >= waiting_event_.end) return std::nullopt;
+  return waiting_event_.since;
 }
 
 void Client::on_drained() {
@@ -114,6 +145,7 @@ void Client::on_drained() {
   reflect::encode(to, missed_.count);
   missed_ = {};
   api::append_event(connection_->outbox(), lagged);
+  ++kernel_.counters().event_frames;
 }
 
 std::string Client::subscribe_events(const std::string& pattern) {
@@ -201,6 +233,9 @@ bool Client::give(OutputSubscription& subscription, stream::Batch& batch, std::s
   const std::size_t before = batch.bytes();
   auto given = subscription.give(batch, bytes, now);
   in_batch_.push_back(&subscription);
+  Counters& counters = kernel_.counters();
+  counters.chunk_frames += given.chunks;
+  counters.dropped_bytes[static_cast<std::size_t>(subscription.flow())] += given.dropped;
   for (unsigned stream = 0; stream < 2; ++stream)
     if (given.throttled[stream])
       kernel_.emit(subscription.session(), "kairo.process.output.throttled",

@@ -5,9 +5,11 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "access/principal.hpp"
@@ -31,12 +33,19 @@ class Client final : public ipc::Handler, public std::enable_shared_from_this<Cl
   void set_principal(access::Principal principal) { principal_ = std::move(principal); }
 
   // --- answers and events
+  /// What was asked for, and when it came.
+  struct Asked {
+    std::uint32_t method = 0;  ///< Its place in Counters::methods.
+    SteadyTime at{};
+  };
   /// A request was taken; false when too many are unanswered.
-  bool begin_request();
-  void answered();
+  bool begin_request(const Asked& asked);
+  void answered(const Asked& asked, std::optional<Code> error = {});
   [[nodiscard]] std::size_t unanswered() const { return unanswered_; }
   /// Sends an event, or counts it as missed when the peer does not read.
   void send_event(const api::Event& event);
+  /// Since when an event has been waiting for this peer to read, where one has.
+  [[nodiscard]] std::optional<SteadyTime> event_waits_since() const;
 
   // --- output
   OutputSubscription& subscribe(session::Session& session, OutputSubscription::Options options);
@@ -64,6 +73,7 @@ class Client final : public ipc::Handler, public std::enable_shared_from_this<Cl
   std::unordered_set<std::uint64_t> kill_with;
 
   Result<void> on_frame(const wire::Frame& frame, std::vector<UniqueFd>& descriptors) override;
+  void parsed() override;
   [[nodiscard]] bool has_output() const override { return !ready_.empty(); }
   void fill(stream::Batch& batch, std::size_t bytes) override;
   void filled() override;
@@ -85,6 +95,8 @@ class Client final : public ipc::Handler, public std::enable_shared_from_this<Cl
   std::uint64_t number_;
   access::Principal principal_;
   std::size_t unanswered_ = 0;
+  /// Answers to requests of the batch that is being parsed, by method, whose time is yet to be taken.
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> answered_in_batch_;
   std::uint64_t next_subscription_ = 1;
   std::uint64_t next_event_subscription_ = 1;
   std::unordered_map<std::string, std::unique_ptr<OutputSubscription>> outputs_;
@@ -97,6 +109,12 @@ class Client final : public ipc::Handler, public std::enable_shared_from_this<Cl
     std::uint64_t last = 0;
     std::uint64_t count = 0;
   } missed_;
+  /// One of the oldest events that the socket has not taken: where it ends among all bytes sent, and since
+  /// when it waits. The next one is marked when this one has gone.
+  struct WaitingEvent {
+    std::uint64_t end = 0;
+    SteadyTime since{};
+  } waiting_event_;
 };
 
 }  // namespace kairo::kernel

@@ -90,6 +90,7 @@ Result<event::Fact> publish(Kernel& kernel, const Client& client, api::PublishPa
   fact.event.source = client.principal().name();
   fact.event.correlation_id = params.correlation_id;
   fact.event.causation_id = params.causation_id;
+  ++kernel.counters().client_events;
   auto published = kernel.publish(fact);
   if (!published) return std::move(published).error();
   if (cancel) cancel_correlated(kernel, client, params, order);

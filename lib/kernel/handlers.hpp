@@ -19,7 +19,6 @@ void identify(Kernel&, Call&, api::IdentifyParams, Reply<api::IdentifyResult>);
 void spawn(Kernel&, Call&, api::SpawnParams, Reply<api::SpawnResult>);
 
 // process_methods.cpp
-void status(Kernel&, Call&, api::IdParams, Reply<api::ProcessSession>);
 void list(Kernel&, Call&, api::ListParams, Reply<api::ListResult>);
 void wait(Kernel&, Call&, api::WaitParams, Reply<api::ProcessSession>);
 void kill(Kernel&, Call&, api::KillParams, Reply<api::ProcessSession>);
@@ -45,6 +44,8 @@ void event_publish(Kernel&, Call&, api::PublishParams, Reply<api::PublishResult>
 Result<void> take_client_event(Kernel&, const std::shared_ptr<Client>&, const msgpack::object& payload);
 
 // system_methods.cpp
+void status(Kernel&, Call&, api::StatusParams, Reply<api::ProcessSession>);
+void kernel_metrics(Kernel&, Call&, api::NoParams, Reply<api::KernelMetricsResult>);
 void get_metrics(Kernel&, Call&, api::NoParams, Reply<api::SystemMetrics>);
 void device_list(Kernel&, Call&, api::DeviceListParams, Reply<api::DeviceListResult>);
 

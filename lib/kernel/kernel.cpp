@@ -31,7 +31,10 @@ Kernel::Kernel(boost::asio::io_context& io, KernelOptions options)
       started_at_(system_now()),
       registry_(limits::live_sessions),
       timers_(io),
-      batch_(batch_arena_bytes) {}
+      batch_(batch_arena_bytes),
+      metrics_(options_.host_root, "/") {
+  counters_.methods.resize(methods_.all().size() + 1);
+}
 
 Kernel::~Kernel() {
   disk_.join();
@@ -69,6 +72,7 @@ void Kernel::start() {
       [this](UniqueFd socket, ipc::Peer peer) { accept(std::move(socket), peer); },
       [this](const Error& error) { log(error.message + "; trying again"); });
   listener_->start();
+  monitor_.start();
   emit_kernel("kairo.kernel.started", {{"version", std::string(version())}, {"instanceId", instance_id_}});
 }
 
@@ -79,19 +83,23 @@ void Kernel::configure(const Settings& settings) {
 
 void Kernel::accept(UniqueFd socket, ipc::Peer peer) {
   if (clients_.size() >= settings().connections) {
+    ++counters_.refused_connections;
     log("refused a connection of " + ipc::describe(peer) + ": " + std::to_string(clients_.size()) +
         " are served");
     return;
   }
   if (peer.uid != ::geteuid() && peer.uid != 0) {
+    ++counters_.refused_connections;
     log("refused a connection of " + ipc::describe(peer) + ": another user's");
     return;
   }
-  auto connection =
-      std::make_shared<ipc::Connection>(io_, std::move(socket), peer, batch_, settings().frame_bytes);
+  auto connection = std::make_shared<ipc::Connection>(io_, std::move(socket), peer, batch_,
+                                                      settings().frame_bytes, &counters_.traffic);
   auto client = std::make_shared<Client>(*this, connection, next_client_++);
   clients_.emplace(client.get(), client);
+  ++counters_.connections;
   connection->start(client);
+  monitor_.wake();
 }
 
 bool Kernel::may_act(const access::Principal& who, std::string_view owner) const {
@@ -131,6 +139,7 @@ void Kernel::launch_decided(const std::string& id) {
 void Kernel::began(session::Session& session, const std::shared_ptr<Client>& owner,
                    const std::string& subscription_id) {
   expire_within(growth_interval);
+  monitor_.wake();
   const std::uint64_t deadline =
       session::on_boot_clock(session.record().deadline_boot_us, session.record().deadline_us);
   if (owner || deadline != 0) {
@@ -196,6 +205,7 @@ void Kernel::on_exited(const keeper::Exited& exited) {
 
 void Kernel::finish(session::Session& session) {
   registry_.note_ended(session);
+  ++counters_.ended[static_cast<std::size_t>(session.outcome().reason)];
   if (auto* in = session.standard_input()) in->end();
   if (session.end()->lost && session.slot()) {
     session.freeze(logs_dir());  // what is recorded is all that will be
@@ -382,15 +392,20 @@ void Kernel::emit(const session::Session& session, const std::string& type, cons
 }
 
 void Kernel::emit_kernel(const std::string& type, const Members& members) {
+  emit_kernel(type, pack_members(members, {}));
+}
+
+void Kernel::emit_kernel(const std::string& type, reflect::Any data) {
   event::Fact fact;
   fact.event.type = type;
   fact.event.source = "kernel";
-  fact.event.data = pack_members(members, {});
+  fact.event.data = std::move(data);
   publish(std::move(fact), nullptr);
 }
 
 Result<void> Kernel::publish(event::Fact& fact) {
   auto published = bus_->publish(fact);
+  if (!published) ++counters_.unrecorded_events;
   sync_journal_soon();
   const SteadyTime now = SteadyClock::now();
   if (!published) journal_refused_at_ = now;
@@ -408,6 +423,7 @@ Result<void> Kernel::publish(event::Fact& fact) {
 }
 
 void Kernel::publish(event::Fact fact, const session::Session* session) {
+  ++counters_.kernel_events;
   if (auto published = publish(fact); !published && published.error().code == Code::limit_exceeded)
     log("an event is not on record: " + published.error().message);
   if (!session) return;
@@ -421,6 +437,20 @@ void Kernel::publish(event::Fact fact, const session::Session* session) {
 }
 
 // --- clients, the end --------------------------------------------------------------------------------------
+
+Kernel::ClientTotals Kernel::client_totals() const {
+  ClientTotals out;
+  const SteadyTime now = SteadyClock::now();
+  for (const auto& [pointer, client] : clients_) {
+    out.unanswered += client->unanswered();
+    out.output_subscriptions += client->output_subscriptions();
+    out.event_subscriptions += client->event_subscriptions();
+    if (const auto since = client->event_waits_since())
+      out.event_lag_seconds =
+          std::max(out.event_lag_seconds, std::chrono::duration<double>(now - *since).count());
+  }
+  return out;
+}
 
 void Kernel::client_closed(Client& client) {
   const auto doomed = std::move(client.kill_with);

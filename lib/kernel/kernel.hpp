@@ -31,13 +31,16 @@
 #include "keeper/link.hpp"
 #include "kernel/call.hpp"
 #include "kernel/client.hpp"
+#include "kernel/counters.hpp"
 #include "kernel/methods.hpp"
+#include "kernel/monitor.hpp"
 #include "kernel/settings.hpp"
 #include "kernel/timers.hpp"
 #include "session/book.hpp"
 #include "session/registry.hpp"
 #include "stream/batch.hpp"
 #include "system/metrics.hpp"
+#include "system/process_metrics.hpp"
 
 namespace kairo::kernel {
 
@@ -75,6 +78,8 @@ class Host {
   [[nodiscard]] virtual OnShutdown on_shutdown() const = 0;
   virtual void stop(OnShutdown what) = 0;
   virtual void upgrade() = 0;
+  /// Where metrics are served over HTTP, if they are.
+  [[nodiscard]] virtual std::optional<std::string> metrics_address() const = 0;
 
  protected:
   ~Host() = default;
@@ -85,8 +90,9 @@ struct KernelOptions {
   UniqueFd listener;        ///< Listening socket.
   std::string state_dir;    ///< Absolute.
   std::vector<std::string> keeper_command;
-  UniqueFd next_keeper;  ///< A program that a keeper which runs already is to become; or none.
-  mode_t umask = 022;    ///< Of children whose spawn names none.
+  UniqueFd next_keeper;         ///< A program that a keeper which runs already is to become; or none.
+  mode_t umask = 022;           ///< Of children whose spawn names none.
+  std::string host_root = "/";  ///< Below it the host's /proc and /sys are read for metrics.
   std::function<void(const std::string&)> log = [](const std::string&) {};
   Settings settings;
   Host* host = nullptr;  ///< Without one kernel.stop and kernel.upgrade are E_UNSUPPORTED.
@@ -120,7 +126,11 @@ class Kernel final : public keeper::Listener {
   const MethodTable& methods() const { return methods_; }
   boost::asio::io_context& io() { return io_; }
   boost::asio::thread_pool& worker() { return worker_; }
+  /// These two are the worker's: nobody else touches them.
   system::MetricsSampler& metrics() { return metrics_; }
+  system::ProcessSampler& process_metrics() { return process_metrics_; }
+  Monitor& monitor() { return monitor_; }
+  Counters& counters() { return counters_; }
   /// E_INTERNAL when the state directory was removed: nothing can be kept of a process any more.
   Result<void> check_state_dir();
   [[nodiscard]] int logs_dir() const { return logs_dir_.get(); }
@@ -192,6 +202,7 @@ class Kernel final : public keeper::Listener {
   void emit(const session::Session& session, const std::string& type, const Members& members = {},
             std::string_view correlation_id = {}, std::string_view causation_id = {});
   void emit_kernel(const std::string& type, const Members& members = {});
+  void emit_kernel(const std::string& type, reflect::Any data);
   /// Says, in the log and by `kairo.kernel.degraded`, that the daemon itself does less than it should.
   void degraded(const std::string& what, const std::string& message);
   /// The same of one stream's log.
@@ -204,6 +215,14 @@ class Kernel final : public keeper::Listener {
   // --- clients
   void client_closed(Client& client);
   [[nodiscard]] std::size_t clients() const { return clients_.size(); }
+  /// Of all clients together.
+  struct ClientTotals {
+    std::size_t unanswered = 0;
+    std::size_t output_subscriptions = 0;
+    std::size_t event_subscriptions = 0;
+    double event_lag_seconds = 0;
+  };
+  [[nodiscard]] ClientTotals client_totals() const;
   stream::Batch& batch() { return batch_; }
 
   void on_changed(std::uint32_t slot) override;
@@ -273,6 +292,9 @@ class Kernel final : public keeper::Listener {
   boost::asio::thread_pool worker_{1};  ///< What may block, and not on the disk that the state is on.
   boost::asio::thread_pool disk_{1};    ///< What waits for that disk.
   system::MetricsSampler metrics_;
+  system::ProcessSampler process_metrics_;
+  Counters counters_;
+  Monitor monitor_{*this};
   std::unique_ptr<ipc::Listener> listener_;
   std::unordered_map<Client*, std::shared_ptr<Client>> clients_;
   std::uint64_t next_client_ = 1;

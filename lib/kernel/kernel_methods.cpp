@@ -27,6 +27,7 @@ void info(Kernel& kernel, Call&, api::NoParams, Reply<api::InfoResult> reply) {
       std::chrono::duration_cast<std::chrono::milliseconds>(system_now() - kernel.started_at()).count());
   out.socket = kernel.options().socket_path;
   out.state_dir = kernel.options().state_dir;
+  if (kernel.options().host) out.metrics_listen = kernel.options().host->metrics_address();
   out.sessions = kernel.sessions().size();
   out.running = kernel.sessions().live();
   // The settings under their names in kairod.json(5), and what is fixed.

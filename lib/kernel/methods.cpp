@@ -57,6 +57,7 @@ MethodTable::MethodTable() {
   methods_ = {
       row("kernel.ping", Needs::nothing, ping, "Answers at once"),
       row("kernel.info", Needs::nothing, info, "Version, instance, limits, and what works on this host"),
+      row("kernel.metrics", Needs::nothing, kernel_metrics, "What the daemon has counted since its start"),
       row("kernel.introspect", Needs::nothing, introspect, "Every method with its parameters and result"),
       row("kernel.stop", Needs::rule, stop, "Stops the daemon, as SIGTERM does"),
       row("kernel.upgrade", Needs::rule, upgrade,

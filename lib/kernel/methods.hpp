@@ -36,6 +36,10 @@ class MethodTable {
   MethodTable();
   [[nodiscard]] const Method* find(std::string_view name) const;
   [[nodiscard]] const std::vector<Method>& all() const { return methods_; }
+  /// Its place in all(), or the place behind the last for nullptr.
+  [[nodiscard]] std::size_t place_of(const Method* method) const {
+    return method ? static_cast<std::size_t>(method - methods_.data()) : methods_.size();
+  }
   /// The known name nearest to a wrong one, or empty.
   [[nodiscard]] std::string_view nearest(std::string_view name) const;
 

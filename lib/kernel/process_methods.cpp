@@ -1,4 +1,4 @@
-// process.* but spawn and output.
+// process.* but spawn, status and output.
 #include <optional>
 #include <signal.h>
 
@@ -55,12 +55,6 @@ void send(Kernel& kernel, session::Session& session, const session::Note& before
 }
 
 }  // namespace
-
-void status(Kernel& kernel, Call& call, api::IdParams params, Reply<api::ProcessSession> reply) {
-  auto session = kernel.reach(*call.client, params.id);
-  if (!session) return reply(session.error());
-  reply.packed((*session)->packed_view());
-}
 
 void list(Kernel& kernel, Call& call, api::ListParams params, Reply<api::ListResult> reply) {
   std::uint64_t after = 0;

@@ -31,6 +31,15 @@ struct Settings {
   std::uint64_t total_log_bytes = limits::total_log_bytes;
   std::uint64_t throttle_chunk_bytes = limits::throttle_chunk_bytes;
   std::uint64_t throttle_bytes_per_second = limits::throttle_bytes_per_second;
+  // thresholds
+  std::uint64_t sample_seconds = limits::sample_seconds;
+  std::uint64_t high_seconds = limits::high_seconds;
+  std::uint64_t load_high_percent = limits::load_high_percent;
+  std::uint64_t load_low_percent = limits::load_low_percent;
+  std::uint64_t memory_pressure_high_percent = limits::memory_pressure_high_percent;
+  std::uint64_t memory_pressure_low_percent = limits::memory_pressure_low_percent;
+  std::uint64_t battery_critical_percent = limits::battery_critical_percent;
+  std::uint64_t battery_recovered_percent = limits::battery_recovered_percent;
 
   bool root_reaches_all = true;  ///< Root may act on every user's processes.
 };
@@ -64,6 +73,14 @@ inline constexpr NumberSetting number_settings[] = {
     {"throttleChunkBytes", &Settings::throttle_chunk_bytes, limits::chunk_bytes_min, limits::chunk_bytes_max,
      "bytes"},
     {"throttleBytesPerSecond", &Settings::throttle_bytes_per_second, 1, 1ull << 40, "bytes per second"},
+    {"sampleSeconds", &Settings::sample_seconds, 1, 3600, "seconds"},
+    {"highSeconds", &Settings::high_seconds, 0, 86'400, "seconds"},
+    {"loadHighPercent", &Settings::load_high_percent, 0, 100'000, "percent"},
+    {"loadLowPercent", &Settings::load_low_percent, 0, 100'000, "percent"},
+    {"memoryPressureHighPercent", &Settings::memory_pressure_high_percent, 0, 100, "percent"},
+    {"memoryPressureLowPercent", &Settings::memory_pressure_low_percent, 0, 100, "percent"},
+    {"batteryCriticalPercent", &Settings::battery_critical_percent, 0, 100, "percent"},
+    {"batteryRecoveredPercent", &Settings::battery_recovered_percent, 0, 100, "percent"},
 };
 
 }  // namespace kairo::kernel

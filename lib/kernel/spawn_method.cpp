@@ -308,8 +308,12 @@ void spawn(Kernel& kernel, Call& call, api::SpawnParams params, Reply<api::Spawn
   kernel.link().launch(
       std::move(plan.order), std::move(call.descriptors),
       [&kernel, client = std::weak_ptr(call.client), reply, place = *place, subscribe = plan.subscribe,
+       asked_at = SteadyClock::now(),
        record = std::move(plan.record)](Result<keeper::Launched> launched) mutable {
         const std::string started_id = record.id;
+        Counters& counters = kernel.counters();
+        ++(launched ? counters.spawns : counters.failed_spawns);
+        if (launched) counters.spawn_duration.observe(SteadyClock::now() - asked_at);
         if (!launched) {
           if (launched.error().code == Code::internal)
             kernel.lost_launches.push_back({0, 0, started_id, false});

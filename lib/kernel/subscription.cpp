@@ -11,7 +11,7 @@ OutputSubscription::OutputSubscription(Client& client, session::Session& session
       id_(std::move(id)),
       credit_(options.window),
       owner_(options.owner),
-      lossless_(options.flow == api::Flow::lossless) {
+      flow_(options.flow) {
   for (unsigned stream = 0; stream < 2; ++stream) {
     if (!options.streams[stream]) continue;
     stream::FeedOptions feed;
@@ -52,6 +52,8 @@ OutputSubscription::Given OutputSubscription::give(stream::Batch& batch, std::si
       continue;
     }
     given.throttled[stream] = answer->throttled;
+    given.chunks += answer->chunks;
+    given.dropped += answer->dropped;
     waits_for_log_[stream] = answer->state == stream::Feed::State::idle;
     if (answer->state == stream::Feed::State::full) given.more = true;
     if (answer->state == stream::Feed::State::paced && (!given.again_at || answer->when < *given.again_at))

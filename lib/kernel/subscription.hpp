@@ -36,7 +36,8 @@ class OutputSubscription {
   [[nodiscard]] session::Session& session() const { return session_; }
   [[nodiscard]] Client& client() const { return client_; }
   [[nodiscard]] bool owner() const { return owner_; }
-  [[nodiscard]] bool lossless() const { return lossless_; }
+  [[nodiscard]] bool lossless() const { return flow_ == api::Flow::lossless; }
+  [[nodiscard]] api::Flow flow() const { return flow_; }
   [[nodiscard]] stream::Credit& credit() { return credit_; }
   [[nodiscard]] stream::Feed* feed(unsigned stream) { return feeds_[stream].get(); }
   [[nodiscard]] bool finished() const;
@@ -49,6 +50,8 @@ class OutputSubscription {
     bool more = false;
     std::optional<SteadyTime> again_at;
     std::array<std::optional<stream::Throttled>, 2> throttled;
+    std::uint64_t chunks = 0;     ///< Frames given.
+    std::uint64_t dropped = 0;    ///< Bytes passed over.
     std::optional<Error> failed;  ///< A log that cannot be read.
     unsigned failed_stream = 0;
   };
@@ -66,7 +69,7 @@ class OutputSubscription {
   std::array<bool, 2> waits_for_log_{false, false};
   unsigned turn_ = 0;
   bool owner_;
-  bool lossless_;
+  api::Flow flow_;
 };
 
 }  // namespace kairo::kernel

@@ -1,7 +1,9 @@
-// system.* and device.*: read on the worker thread, answered on the kernel's.
+// system.* and device.*, kernel.metrics, and process.status, which may look at processes: what may block is
+// read on the worker thread and answered on the kernel's.
 #include <boost/asio/post.hpp>
 
 #include "kernel/handlers.hpp"
+#include "kernel/self_metrics.hpp"
 #include "system/devices.hpp"
 
 namespace kairo::kernel {
@@ -21,10 +23,47 @@ void on_worker(Kernel& kernel, Reply<R> reply, Work work) {
   });
 }
 
+/// The shortest interval over which the use of the processor says anything: some ticks.
+constexpr std::chrono::milliseconds least_interval{200};
+
 }  // namespace
 
 void get_metrics(Kernel& kernel, Call&, api::NoParams, Reply<api::SystemMetrics> reply) {
-  on_worker<api::SystemMetrics>(kernel, reply, [&kernel] { return kernel.metrics().sample(); });
+  const auto sample = [&kernel, reply] {
+    on_worker<api::SystemMetrics>(kernel, reply, [&kernel] { return kernel.metrics().sample(); });
+  };
+  // In the daemon's first moments there is no interval yet.
+  const auto age = SteadyClock::now() - kernel.monitor().started_at();
+  if (age >= least_interval) return sample();
+  kernel.timers().after(std::chrono::ceil<std::chrono::milliseconds>(least_interval - age), sample);
+}
+
+void kernel_metrics(Kernel& kernel, Call&, api::NoParams, Reply<api::KernelMetricsResult> reply) {
+  reply(api::KernelMetricsResult{self_metrics(kernel)});
+}
+
+void status(Kernel& kernel, Call& call, api::StatusParams params, Reply<api::ProcessSession> reply) {
+  auto reached = kernel.reach(*call.client, params.id);
+  if (!reached) return reply(reached.error());
+  const session::Session& session = **reached;
+  if (!params.metrics.value_or(false) || !session.running()) return reply.packed(session.packed_view());
+  // Weak: the worker must not be the last to hold a client.
+  boost::asio::post(
+      kernel.worker(),
+      [&kernel, client = std::weak_ptr(call.client), reply, id = session.id(), key = session.key(),
+       pid = session.pid(), keeper = kernel.link().keeper_pid(), started_at = session.started_at()] {
+        auto metrics = std::make_shared<std::optional<api::ProcessMetrics>>(
+            kernel.process_metrics().sample(key, started_at, system::session_processes(pid, keeper, id)));
+        boost::asio::post(kernel.io(), [&kernel, client, reply, id, metrics] {
+          const auto asker = client.lock();
+          if (!asker) return;
+          auto still = kernel.reach(*asker, id);
+          if (!still) return reply(still.error());
+          api::ProcessSession view = (*still)->view();
+          if ((*still)->running()) view.metrics = std::move(*metrics);
+          reply(view);
+        });
+      });
 }
 
 void device_list(Kernel& kernel, Call&, api::DeviceListParams params, Reply<api::DeviceListResult> reply) {

@@ -177,6 +177,7 @@ bool Feed::pace(Turn& turn, const LogState& log) {
 void Feed::drop(Turn& turn, std::uint64_t bytes) {
   if (bytes == 0) return;
   dropped_ += bytes;
+  turn.answer.dropped += bytes;
   if (pacing_) {
     truncated_ = true;
     if (!episode_) turn.answer.throttled = Throttled{position_, 0};
@@ -217,6 +218,7 @@ api::ChunkHead Feed::head_of(api::Encoding encoding, std::size_t bytes, const Lo
 /// A chunk of `bytes` is in the batch.
 void Feed::gave(Turn& turn, std::size_t bytes, bool eof) {
   ++seq_;
+  ++turn.answer.chunks;
   dropped_ = 0;
   truncated_ = false;
   finished_ = eof;

@@ -86,6 +86,8 @@ class Feed {
     State state = State::idle;
     SteadyTime when{};                   ///< With `paced`.
     std::optional<Throttled> throttled;  ///< An episode began in this call.
+    std::uint64_t chunks = 0;            ///< Frames that this call has put into the batch.
+    std::uint64_t dropped = 0;           ///< Bytes that this call has passed over.
   };
 
   /// Appends as many frames as the rules and the batch's room allow, at most `max_bytes` of stream data.

@@ -24,23 +24,19 @@ std::optional<api::CpuMetrics> MetricsSampler::sample_cpu() {
   const SteadyTime now = SteadyClock::now();
   api::CpuMetrics cpu;
   cpu.cores = static_cast<std::uint32_t>(stat->cores.size());
-  if (!before_) {
-    before_ = Reading{*std::move(stat), now};
-    return cpu;
+  const auto* before = readings_.before(now);
+  if (before) cpu.usage_percent = usage_percent(before->value.all, stat->all);
+  if (cpu.usage_percent) {
+    cpu.interval_ms = static_cast<std::uint64_t>(
+        std::chrono::duration_cast<std::chrono::milliseconds>(now - before->time).count());
+    cpu.per_core.emplace();
+    for (const CoreTicks& each : stat->cores) {
+      const CpuTicks* earlier = find_core(before->value, each.core);
+      const auto usage = earlier ? usage_percent(*earlier, each.ticks) : std::nullopt;
+      if (usage) cpu.per_core->push_back({each.core, *usage});
+    }
   }
-  cpu.usage_percent = usage_percent(before_->stat.all, stat->all);
-  // Two samples within one tick: the reading before stays, so that the next sample has an interval to tell
-  // of.
-  if (!cpu.usage_percent) return cpu;
-  cpu.interval_ms = static_cast<std::uint64_t>(
-      std::chrono::duration_cast<std::chrono::milliseconds>(now - before_->time).count());
-  cpu.per_core.emplace();
-  for (const CoreTicks& each : stat->cores) {
-    const CpuTicks* earlier = find_core(before_->stat, each.core);
-    const auto usage = earlier ? usage_percent(*earlier, each.ticks) : std::nullopt;
-    if (usage) cpu.per_core->push_back({each.core, *usage});
-  }
-  before_ = Reading{*std::move(stat), now};
+  readings_.add(*std::move(stat), now);
   return cpu;
 }
 
@@ -58,16 +54,16 @@ std::optional<api::PressureMetrics> MetricsSampler::sample_pressure() const {
 api::DaemonMetrics MetricsSampler::sample_daemon() const {
   api::DaemonMetrics daemon;
   daemon.pid = ::getpid();
-  daemon.open_descriptors = host_.count_descriptors("proc/self/fd");
-  if (const auto status = host_.text("proc/self/status")) {
+  daemon.open_descriptors = own_.count_descriptors("proc/self/fd");
+  if (const auto status = own_.text("proc/self/status")) {
     daemon.resident_bytes = find_kilobytes(*status, "VmRSS");
     if (const auto threads = find_count(*status, "Threads"))
       daemon.threads = static_cast<std::uint32_t>(*threads);
   }
-  if (const auto stat = host_.text("proc/self/stat"))
+  if (const auto stat = own_.text("proc/self/stat"))
     if (const auto ticks = parse_process_ticks(*stat))
       daemon.cpu_seconds = static_cast<double>(*ticks) / static_cast<double>(::sysconf(_SC_CLK_TCK));
-  if (const auto rollup = host_.text("proc/self/smaps_rollup")) {
+  if (const auto rollup = own_.text("proc/self/smaps_rollup")) {
     const auto clean = find_kilobytes(*rollup, "Private_Clean"),
                dirty = find_kilobytes(*rollup, "Private_Dirty");
     if (clean && dirty) daemon.private_bytes = *clean + *dirty;
@@ -75,18 +71,28 @@ api::DaemonMetrics MetricsSampler::sample_daemon() const {
   return daemon;
 }
 
-Result<api::SystemMetrics> MetricsSampler::sample() {
-  api::SystemMetrics metrics;
+void MetricsSampler::read_vitals(api::SystemMetrics& metrics) {
   metrics.time = to_iso8601(system_now());
   metrics.cpu = sample_cpu();
   if (const auto text = host_.text("proc/loadavg")) metrics.load = parse_loadavg(*text);
   if (const auto text = host_.text("proc/meminfo")) metrics.memory = parse_memory(*text, metrics.swap);
+  metrics.pressure = sample_pressure();
+  metrics.battery = sample_batteries(host_);
+}
+
+api::SystemMetrics MetricsSampler::look() {
+  api::SystemMetrics metrics;
+  read_vitals(metrics);
+  return metrics;
+}
+
+Result<api::SystemMetrics> MetricsSampler::sample() {
+  api::SystemMetrics metrics;
+  read_vitals(metrics);
   if (const auto text = host_.text("proc/uptime")) metrics.uptime_seconds = parse_uptime(*text);
   if (const auto text = host_.text("proc/self/net/dev")) metrics.network = parse_net_dev(*text);
-  metrics.pressure = sample_pressure();
   metrics.disks = sample_disks(host_);
   metrics.temperature = sample_temperatures(host_);
-  metrics.battery = sample_batteries(host_);
   metrics.daemon = sample_daemon();
   if (!metrics.cpu && !metrics.load && !metrics.memory && !metrics.daemon.resident_bytes)
     return Error(Code::internal, "cannot sample the host: nothing in " + host_.path("proc") +

@@ -1,6 +1,7 @@
-// MetricsSampler reads what system.get_metrics answers from /proc and /sys (SPEC 10). It owns the reading
-// before, from which the use of the processor follows; so one sampler serves one series of samples, and the
-// first has no use.
+// MetricsSampler reads what system.get_metrics answers from /proc and /sys (SPEC 10). It owns the readings
+// before, from which the use of the processor follows; the first sample of all has no use. kairod takes one
+// at its start and then every few seconds while somebody is there (kernel/monitor.hpp), so that a client's
+// first one has.
 //
 // sample() blocks on the kernel's own files (about a millisecond) and on statvfs of local disks: call it from
 // the worker thread, one call at a time.
@@ -14,30 +15,33 @@
 #include "base/result.hpp"
 #include "system/host_files.hpp"
 #include "system/proc_text.hpp"
+#include "system/readings.hpp"
 
 namespace kairo::system {
 
 class MetricsSampler {
  public:
-  /// `root` stands before every path that is read; tests give a tree of their own.
-  explicit MetricsSampler(std::string root = "/") : host_(std::move(root)) {}
+  /// `root` stands before every path that is read, but for what the daemon reads of itself, where `own` does;
+  /// tests give a tree of their own.
+  explicit MetricsSampler(const std::string& root = "/") : MetricsSampler(root, root) {}
+  MetricsSampler(std::string root, std::string own) : host_(std::move(root)), own_(std::move(own)) {}
 
   /// What the host tells now; a part that it does not tell is absent. E_INTERNAL when it tells nothing at
   /// all, which means that /proc is not mounted.
   Result<api::SystemMetrics> sample();
+  /// A cheap one for the thresholds: processor, load, memory, pressure and batteries alone.
+  api::SystemMetrics look();
 
  private:
-  struct Reading {
-    CpuStat stat;
-    SteadyTime time;
-  };
-
   std::optional<api::CpuMetrics> sample_cpu();
   [[nodiscard]] std::optional<api::PressureMetrics> sample_pressure() const;
   [[nodiscard]] api::DaemonMetrics sample_daemon() const;
 
+  void read_vitals(api::SystemMetrics& metrics);
+
   HostFiles host_;
-  std::optional<Reading> before_;
+  HostFiles own_;
+  Readings<CpuStat> readings_;
 };
 
 }  // namespace kairo::system

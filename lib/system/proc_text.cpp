@@ -189,6 +189,32 @@ std::optional<std::uint64_t> parse_process_ticks(std::string_view text) {
   return *user + *system;
 }
 
+std::optional<ProcessStat> parse_process_stat(std::string_view text) {
+  const std::size_t name_end = text.rfind(')');
+  if (name_end == std::string_view::npos) return std::nullopt;
+  text.remove_prefix(name_end + 1);
+  ProcessStat out;
+  const std::string_view state = take_word(text);
+  out.ended = state == "Z" || state == "X";
+  const auto parent = parse_number<std::int32_t>(take_word(text));
+  if (!parent) return std::nullopt;
+  out.parent = *parent;
+  // Counted from the state, which is the first field: utime is the 12th, num_threads the 18th, rss the 22nd.
+  std::uint64_t* const wanted[] = {
+      &out.user_ticks, &out.system_ticks, &out.waited_user_ticks, &out.waited_system_ticks,
+      nullptr,         nullptr,           &out.threads,           nullptr,
+      nullptr,         nullptr,           &out.resident_pages};
+  for (int i = 0; i < 9; ++i) take_word(text);
+  for (std::uint64_t* const each : wanted) {
+    const std::string_view word = take_word(text);
+    if (!each) continue;
+    const auto number = parse_number<std::uint64_t>(word);
+    if (!number) return std::nullopt;
+    *each = *number;
+  }
+  return out;
+}
+
 std::optional<std::uint64_t> find_kilobytes(std::string_view text, std::string_view name) {
   auto value = find_value(text, name);
   if (!value || !value->ends_with(" kB")) return std::nullopt;

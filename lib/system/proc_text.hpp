@@ -69,6 +69,19 @@ std::optional<double> parse_uptime(std::string_view text);
 /// User and system time of /proc/PID/stat, in clock ticks.
 std::optional<std::uint64_t> parse_process_ticks(std::string_view text);
 
+/// /proc/PID/stat: what Kairo asks for.
+struct ProcessStat {
+  bool ended = false;  ///< A zombie.
+  std::int32_t parent = 0;
+  std::uint64_t user_ticks = 0;
+  std::uint64_t system_ticks = 0;
+  std::uint64_t waited_user_ticks = 0;  ///< Of children that have ended and were waited for, and of theirs.
+  std::uint64_t waited_system_ticks = 0;
+  std::uint64_t threads = 0;
+  std::uint64_t resident_pages = 0;
+};
+std::optional<ProcessStat> parse_process_stat(std::string_view text);
+
 /// A "Name:   123 kB" line of /proc/PID/status, smaps_rollup or meminfo, in bytes.
 std::optional<std::uint64_t> find_kilobytes(std::string_view text, std::string_view name);
 
