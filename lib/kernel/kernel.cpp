@@ -34,6 +34,7 @@ Kernel::Kernel(boost::asio::io_context& io, KernelOptions options)
       batch_(batch_arena_bytes) {}
 
 Kernel::~Kernel() {
+  archive_.reset();
   worker_.join();
   if (link_) link_->stop();
 }
@@ -72,6 +73,7 @@ void Kernel::start() {
 
 void Kernel::configure(const Settings& settings) {
   options_.settings = settings;
+  bound_archive();
   expire();
 }
 
@@ -268,10 +270,12 @@ void Kernel::settle(session::Session& session) {
     attention_.erase(it);
 }
 
-void Kernel::add_wait(session::Session& session, Reply<api::ProcessSession> reply,
+void Kernel::add_wait(session::Session& session, const Call& call, Reply<api::ProcessSession> reply,
                       std::optional<std::uint64_t> timeout_ms) {
   if (session.ended()) return reply.packed(session.packed_view());
   auto wait = std::make_shared<Attention::Wait>(Attention::Wait{std::move(reply)});
+  wait->principal = call.client->principal().name();
+  wait->correlation_id = call.correlation_id;
   attention_[session.key()].waits.push_back(wait);
   if (!timeout_ms) return;
   wait->timer = timers_.after(
@@ -284,6 +288,24 @@ void Kernel::add_wait(session::Session& session, Reply<api::ProcessSession> repl
         late->reply(Error(Code::timeout, "the process was still running after " + std::to_string(timeout) +
                                              " ms; it was left alone"));
       });
+}
+
+void Kernel::cancel_waits(std::string_view correlation_id, const access::Principal& by,
+                          const std::optional<std::string>& reason) {
+  std::vector<std::shared_ptr<Attention::Wait>> canceled;
+  for (auto& [key, attention] : attention_)
+    std::erase_if(attention.waits, [&](const std::shared_ptr<Attention::Wait>& wait) {
+      if (wait->correlation_id != correlation_id || !may_act(by, wait->principal)) return false;
+      canceled.push_back(wait);
+      return true;
+    });
+  for (const auto& wait : canceled) {
+    timers_.cancel(wait->timer);
+    Error error(Code::timeout, "the wait was canceled by " + by.name() + (reason ? ": " + *reason : "") +
+                                   "; a process that is not canceled itself was left alone");
+    error.details.emplace_back("canceledBy", by.name());
+    wait->reply(error);
+  }
 }
 
 void Kernel::on_changed(std::uint32_t slot) {
@@ -384,8 +406,8 @@ void Kernel::emit_kernel(const std::string& type, const Members& members) {
 }
 
 void Kernel::publish(event::Fact fact, const session::Session* session) {
-  auto published = bus_->publish(fact);
-  sync_journal_soon();
+  event::Window::Entry recorded;
+  auto published = announce(fact, recorded);
   const SteadyTime now = SteadyClock::now();
   if (!published) journal_refused_at_ = now;
   if (published) {
@@ -407,8 +429,7 @@ void Kernel::publish(event::Fact fact, const session::Session* session) {
   const auto owner = it->second.owner.lock();
   if (!owner) return;
   if (!may_see(owner->principal(), fact)) return;  // it has narrowed itself since
-  fact.event.subscription_id = it->second.owner_subscription;
-  owner->send_event(fact.event);
+  owner->send_event(*recorded, it->second.owner_subscription);
 }
 
 // --- clients, the end --------------------------------------------------------------------------------------

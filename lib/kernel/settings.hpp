@@ -32,6 +32,10 @@ struct Settings {
   std::uint64_t throttle_chunk_bytes = limits::throttle_chunk_bytes;
   std::uint64_t throttle_bytes_per_second = limits::throttle_bytes_per_second;
 
+  // events
+  std::uint64_t event_store_bytes = limits::event_store_bytes;
+  std::uint64_t event_store_hours = static_cast<std::uint64_t>(limits::event_store_age.count());
+
   bool root_reaches_all = true;  ///< Root may act on every user's processes.
 };
 
@@ -64,6 +68,8 @@ inline constexpr NumberSetting number_settings[] = {
     {"throttleChunkBytes", &Settings::throttle_chunk_bytes, limits::chunk_bytes_min, limits::chunk_bytes_max,
      "bytes"},
     {"throttleBytesPerSecond", &Settings::throttle_bytes_per_second, 1, 1ull << 40, "bytes per second"},
+    {"eventStoreBytes", &Settings::event_store_bytes, 1u << 20, 1ull << 40, "bytes"},
+    {"eventStoreHours", &Settings::event_store_hours, 1, 87'600, "hours"},
 };
 
 }  // namespace kairo::kernel

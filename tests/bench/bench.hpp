@@ -26,13 +26,17 @@ struct Sizes {
   unsigned idle_sessions[2] = {1'000, 10'000};
   unsigned cli_runs = 200;
   std::chrono::milliseconds stalled{60'000};
+  unsigned event_tenths = 50;  ///< Tenths of a second.
+  unsigned stored_events = 1'000'000;
 };
 inline constexpr Sizes full_sizes{};
 inline constexpr Sizes quick_sizes{256ull << 20, 64ull << 20, 32ull << 20,
                                    {1, 10, 100}, 5'000,       300,
-                                   {200, 1'000}, 40,          std::chrono::milliseconds(10'000)};
+                                   {200, 1'000}, 40,          std::chrono::milliseconds(10'000),
+                                   20,           300'000};
 inline constexpr Sizes smoke_sizes{
-    4ull << 20, 2ull << 20, 1ull << 20, {1, 2, 5}, 50, 20, {5, 10}, 3, std::chrono::milliseconds(500)};
+    4ull << 20, 2ull << 20, 1ull << 20, {1, 2, 5}, 50, 20, {5, 10}, 3, std::chrono::milliseconds(500),
+    1,          6'000};
 
 struct Settings {
   std::string kairod;
@@ -50,5 +54,6 @@ void run_fanout(const Settings& settings);
 void run_idle(const Settings& settings);
 void run_cli(const Settings& settings);
 void run_stalled(const Settings& settings);
+void run_events(const Settings& settings);
 
 }  // namespace kairo::bench

@@ -28,6 +28,7 @@ constexpr Scenario scenarios[] = {
     {"idle", run_idle, "memory and descriptors of 1,000 and 10,000 sessions of sleep"},
     {"cli", run_cli, "kairoctl run -- true against starting true"},
     {"stalled", run_stalled, "a reader that never reads, under yes, for a minute"},
+    {"events", run_events, "20,000 events a second to 10 subscribers, and event.query among a million"},
 };
 
 constexpr int exit_failed = 1;

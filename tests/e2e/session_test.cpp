@@ -201,9 +201,6 @@ TEST_CASE("events come while they happen") {
     CHECK(json_at(line, "/data/exitCode") == "0");
   }
   CHECK(exited);
-  const Ran past = daemon.ctl({"events"});
-  CHECK(past.code == 1);
-  CHECK(json_at(past.err, "/error/code") == "E_UNSUPPORTED");
 }
 
 TEST_CASE("ping, info, metrics, devices and introspect answer") {
