@@ -1,6 +1,7 @@
-// Events: 20,000 a second from one client to 10 subscribers and the store, and what that costs kairod's one
-// thread that does everything; then event.query by correlation id among a million of them. All clients are
-// one thread.
+// Events: 20,000 a second from one client to 10 subscribers and the store, and what that costs kairod's one thread
+// that does everything, beside the same without a subscriber; then event.query by correlation id among a million
+// of them, beside a kernel.ping. All clients are one thread.
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <fstream>
@@ -18,7 +19,7 @@
 namespace kairo::bench {
 namespace {
 
-constexpr unsigned subscribers = 10;
+constexpr unsigned most_subscribers = 10;
 constexpr unsigned per_second = 20'000;
 /// Sent together, every few milliseconds.
 constexpr unsigned burst = 100;
@@ -49,7 +50,7 @@ struct Fanout {
   double rate = 0;
 };
 
-Fanout time_fanout(const Daemon& daemon, unsigned count) {
+Fanout time_fanout(const Daemon& daemon, unsigned count, unsigned subscribers) {
   const UniqueFd epoll(::epoll_create1(EPOLL_CLOEXEC));
   std::vector<std::unique_ptr<Connection>> connections;  // the last one publishes
   for (unsigned i = 0; i <= subscribers; ++i) {
@@ -74,7 +75,7 @@ Fanout time_fanout(const Daemon& daemon, unsigned count) {
       for (unsigned i = 0; i < burst && sent < count; ++i) writer.add("event.publish", message(sent++));
       writer.flush();
     }
-    epoll_event ready[subscribers + 1];
+    epoll_event ready[most_subscribers + 1];
     const int wait_ms = sent < count ? 1 : static_cast<int>(patience.count() * 1000);
     const int got = ::epoll_wait(epoll.get(), ready, subscribers + 1, wait_ms);
     if (got < 0 && errno != EINTR) throw_errno("cannot wait for events");
@@ -115,16 +116,17 @@ void run_events(const Settings& settings) {
   std::vector<double> rates;
   unsigned published = 0;
   for (unsigned i = 0; i < settings.repeats; ++i) {
-    const Fanout fanout = time_fanout(daemon, count);
+    const Fanout fanout = time_fanout(daemon, count, most_subscribers);
+    cost.raws.push_back(time_fanout(daemon, count, 0).core_percent);
     cost.values.push_back(fanout.core_percent);
     rates.push_back(fanout.rate);
-    published += count;
+    published += 2 * count;
   }
   cost.numbers = {{"eventsPerSecond", median(rates)}, {"events", count}};
   report(cost);
 
-  const unsigned stored = settings.sizes.stored_events;
-  if (published < stored) fill_store(daemon, published, stored);
+  const unsigned stored = std::max(settings.sizes.stored_events, published + 2000);
+  fill_store(daemon, published, stored);
   Figure query{"events", "event.query by correlation id", "ms", {}, {}};
   query.goal = value_at_most(20);
   Connection reader(daemon.socket());
@@ -136,6 +138,9 @@ void run_events(const Settings& settings) {
     const auto start = Clock::now();
     const auto page = reader.call<api::EventQueryResult>("event.query", params);
     query.values.push_back(seconds_since(start) * 1000);
+    const auto ping = Clock::now();
+    reader.call<api::PingResult>("kernel.ping", api::NoParams{});
+    query.raws.push_back(seconds_since(ping) * 1000);
     if (page.events.size() != events_per_correlation)
       throw std::runtime_error(*params.correlation_id + " has " + std::to_string(page.events.size()) +
                                " events");
