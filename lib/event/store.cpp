@@ -202,11 +202,7 @@ Result<Store::Opened> Store::open(const std::string& state_dir) {
       return Error(Code::unsupported, path + " has format version " + std::to_string(*version_found) +
                                           ", which is newer than this program's " + std::to_string(version) +
                                           "; it is left alone, and events are kept in the journal alone");
-    Result<void> found;
-    if (!version_found)
-      found = std::move(version_found).error();
-    else
-      found = store->begin_log();
+    Result<void> found = version_found ? store->begin_log() : Result<void>(version_found.error());
     if (found && *version_found > 0) found = store->find_ends();
     store->statements_.clear();
     if (found) {

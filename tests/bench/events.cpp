@@ -1,6 +1,6 @@
-// Events: 20,000 a second from one client to 10 subscribers and the store, and what that costs kairod's one thread
-// that does everything, beside the same without a subscriber; then event.query by correlation id among a million
-// of them, beside a kernel.ping. All clients are one thread.
+// Events: 20,000 a second from one client to 10 subscribers and the store, and what that costs kairod's one
+// thread that does everything, beside the same without a subscriber; then event.query by correlation id among
+// a million of them, beside a kernel.ping. All clients are one thread.
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
