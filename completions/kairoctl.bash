@@ -20,7 +20,7 @@ _kairoctl_options() {
     ps) echo "--all --quiet --status --label --owner" ;;
     kill) echo "--signal --scope --escalate-after" ;;
     cancel) echo "--reason --grace" ;;
-    events) echo "--follow --topic --count" ;;
+    events) echo "--follow --since --topic --correlation --count" ;;
     kernel) echo "--processes" ;;
     "") echo "--version" ;;
   esac
@@ -31,7 +31,7 @@ _kairoctl_takes_value() {
   case $1 in
     --socket | --reconnect | --state-dir | --correlation-id | --id | --cwd | -e | --env | --label | --stdin | --stdout | --stderr | \
       --timeout | --kill-grace | --retain | --when-full | --on-owner-exit | --from | --stream | --since | --tail | \
-      --offset | --status | --owner | -s | --signal | --scope | --escalate-after | --reason | --grace | --topic | \
+      --offset | --status | --owner | -s | --signal | --scope | --escalate-after | --reason | --grace | --topic | --correlation | \
       --count | --processes) return 0 ;;
     -l | -n) return 0 ;;
   esac

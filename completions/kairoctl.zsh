@@ -108,7 +108,8 @@ _kairoctl() {
       _arguments $globals '--reason[recorded with the event]:text:' '--grace[from SIGTERM to SIGKILL]:duration:' \
         '*:session:_kairoctl_running' ;;
     events)
-      _arguments $globals '(-f --follow)'{-f,--follow}'[print events as they come]' '*--topic[only these]:pattern:' \
+      _arguments $globals '(-f --follow)'{-f,--follow}'[go on with what happens from now on]' '*--topic[only these]:pattern:' \
+        '--since[from this number or time on]:number or time:' '--correlation[only what carries this correlation id]:id:' \
         '(-n --count)'{-n,--count}'[leave after so many]:events:' ;;
     kernel)
       _arguments $globals '--processes[what stop does to the programs]:what:(keep stop)' \

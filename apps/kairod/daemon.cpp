@@ -247,9 +247,7 @@ void Daemon::serve_metrics() {
     return;
   }
   if (!endpoint_refused_) {
-    log_line(opened.error().message + "; trying again");
-    kernel_->emit_kernel("kairo.kernel.degraded",
-                         {{"what", std::string("metrics")}, {"message", opened.error().message}});
+    kernel_->degraded("metrics", opened.error().message + "; trying again");
   }
   endpoint_refused_ = true;
   kernel_->timers().after(limits::endpoint_retry, [this] { serve_metrics(); });

@@ -121,6 +121,24 @@ void append_event(std::string& out, const Event& event) {
   });
 }
 
+EncodedEvent::EncodedEvent(const Event& event) : count(reflect::count_members(event)) {
+  reflect::Sink sink(members);
+  reflect::Packer to(sink);
+  reflect::encode_members(to, event);
+}
+
+void append_event(std::string& out, const EncodedEvent& event, std::string_view subscription_id) {
+  wire::append_frame(out, wire::FrameType::event, [&](std::string& payload) {
+    reflect::Sink sink(payload);
+    reflect::Packer to(sink);
+    to.pack_map(event.count + (subscription_id.empty() ? 0 : 1));
+    payload.append(event.members);
+    if (subscription_id.empty()) return;
+    reflect::encode_key(to, "subscriptionId");
+    reflect::encode(to, subscription_id);
+  });
+}
+
 Result<Response> read_response(const msgpack::object& payload) {
   Response response;
   const msgpack::object* id = wire::find_member(payload, "id");

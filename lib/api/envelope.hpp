@@ -75,6 +75,33 @@ struct Event {
 };
 void append_event(std::string& out, const Event& event);
 
+/// An event that goes to several: the members of its map, encoded once. `subscriptionId`, in which their
+/// frames differ, is the last member of an Event and is put behind them.
+struct EncodedEvent {
+  /// `event` has no subscription.
+  explicit EncodedEvent(const Event& event);
+  std::string members;
+  std::uint32_t count = 0;
+};
+/// Appends the same frame as for the event with this subscription_id.
+void append_event(std::string& out, const EncodedEvent& event, std::string_view subscription_id);
+
+/// Here because its events are whole ones.
+struct EventQueryResult {
+  std::vector<Event> events;
+  std::optional<std::uint64_t> next;
+  std::uint64_t oldest_seq = 0;
+  std::uint64_t newest_seq = 0;
+  static constexpr auto fields() {
+    using S = EventQueryResult;
+    return std::tuple(field("events", &S::events, "In order of their numbers"),
+                      field("next", &S::next, "Pass as `sinceSeq` for the next page; absent on the last"),
+                      field("oldestSeq", &S::oldest_seq,
+                            "Number of the oldest event that is stored, of whatever topic; or 0"),
+                      field("newestSeq", &S::newest_seq, "Number of the newest event when this was asked"));
+  }
+};
+
 /// What an answer says, as a client reads it.
 struct Response {
   RequestId id;

@@ -414,7 +414,7 @@ struct EventSubscribeParams {
   static constexpr auto fields() {
     return std::tuple(
         field("topic", &EventSubscribeParams::topic, "Pattern: * one segment, > the rest"),
-        field("sinceSeq", &EventSubscribeParams::since_seq, "Replay what follows it; not supported yet"));
+        field("sinceSeq", &EventSubscribeParams::since_seq, "First what was stored behind this number"));
   }
 };
 struct EventSubscribeResult {
@@ -424,6 +424,25 @@ struct EventSubscribeResult {
     return std::tuple(
         field("subscriptionId", &EventSubscribeResult::subscription_id, "Name of the subscription"),
         field("seq", &EventSubscribeResult::seq, "Number of the newest event so far"));
+  }
+};
+struct EventQueryParams {
+  std::optional<std::string> topic;
+  std::optional<std::uint64_t> since_seq;
+  std::optional<std::string> from_time;
+  std::optional<std::string> to_time;
+  std::optional<std::string> correlation_id;
+  std::optional<std::string> process_id;
+  std::optional<std::uint32_t> limit;
+  static constexpr auto fields() {
+    using S = EventQueryParams;
+    return std::tuple(field("topic", &S::topic, "Pattern: * one segment, > the rest (>)"),
+                      field("sinceSeq", &S::since_seq, "Only what follows this number (0)"),
+                      field("fromTime", &S::from_time, "ISO 8601: only what happened then or later"),
+                      field("toTime", &S::to_time, "ISO 8601: only what happened then or earlier"),
+                      field("correlationId", &S::correlation_id, "Only what carries it"),
+                      field("processId", &S::process_id, "Only what is about this session"),
+                      field("limit", &S::limit, "Events in one page, 1 to 1000 (1000)"));
   }
 };
 struct PublishParams {

@@ -71,6 +71,18 @@ inline constexpr std::chrono::hours event_journal_age{24 * 30};
 /// Numbers of events that are reserved at once: one sync in a million events, a million numbers lost in a
 /// power loss.
 inline constexpr std::uint64_t event_number_step = 1'000'000;
+/// The event store: bytes of its pages in use, and the age of its events.
+inline constexpr std::uint64_t event_store_bytes = 1ull << 30;
+inline constexpr std::chrono::hours event_store_age{24 * 30};
+/// Events in one page of event.query, and their bytes after which a page ends: it must fit a frame.
+inline constexpr std::size_t event_page = 1000;
+inline constexpr std::size_t event_page_bytes = 1u << 20;
+/// The newest events, which are kept in memory: what the store has not taken yet, and where a replay meets
+/// what is live. At 20,000 events a second 0.4 s of them.
+inline constexpr std::size_t event_window = 8192;
+inline constexpr std::size_t event_window_bytes = 8u << 20;
+/// Bytes of one page of a replay. The next one is asked for when the peer has taken the last.
+inline constexpr std::size_t event_replay_bytes = 256u << 10;
 
 // --- metrics ---------------------------------------------------------------------------------------
 /// Scrapers served at once, and bytes of what one may ask: a request line and a browser's headers.
@@ -80,8 +92,6 @@ inline constexpr std::size_t scrape_request_bytes = 16u << 10;
 /// usual interval of scrapes, so that a scraper keeps its connection.
 inline constexpr std::chrono::seconds scrape_transfer{10};
 inline constexpr std::chrono::seconds scrape_idle{120};
-/// Processes of one session that are looked at for its metrics, and sessions whose last look is remembered.
-inline constexpr std::size_t sampled_processes = 8192;
 inline constexpr std::size_t sampled_sessions = 4096;
 /// Before a metrics endpoint that could not be opened is tried again.
 inline constexpr std::chrono::seconds endpoint_retry{10};

@@ -9,25 +9,11 @@
 #include <string>
 #include <string_view>
 
-#include "api/envelope.hpp"
 #include "base/result.hpp"
+#include "event/fact.hpp"
+#include "event/window.hpp"
 
 namespace kairo::event {
-
-/// An event with what the bus needs to know about it.
-struct Fact {
-  api::Event event;
-  std::string owner;       ///< Principal whose process (or message) it is about; empty: everybody may see it.
-  std::string process_id;  ///< Session it is about, or empty.
-  std::uint64_t session_key = 0;  ///< Number of that session, 0 where there is none.
-  static constexpr auto fields() {
-    using S = Fact;
-    return std::tuple(reflect::field("event", &S::event, "As it is told"),
-                      reflect::defaulted("owner", &S::owner, "Principal that it belongs to"),
-                      reflect::defaulted("processId", &S::process_id, "Session it is about"),
-                      reflect::defaulted("sessionKey", &S::session_key, "Number of that session"));
-  }
-};
 
 /// Where events are put on record before anyone hears of them: FileJournal on disk; a MemoryJournal only
 /// numbers.
@@ -52,21 +38,26 @@ class MemoryJournal final : public Journal {
 class Bus {
  public:
   /// Called for each matching event, in order. May unsubscribe anyone, itself included.
-  using Sink = std::function<void(const Fact&)>;
+  using Sink = std::function<void(const Recorded&)>;
   using Token = std::uint64_t;
 
-  explicit Bus(std::unique_ptr<Journal> journal) : journal_(std::move(journal)) {}
+  explicit Bus(std::unique_ptr<Journal> journal)
+      : journal_(std::move(journal)), window_(journal_->newest()) {}
 
   /// Completes (id, seq, time when empty), keeps and distributes. The completed event is left in `fact`. What
   /// the journal refuses is distributed all the same, without a seq, which says that it is not on record;
-  /// then the journal's error is given back.
+  /// then the journal's error is given back. What is on record also goes into the window.
   Result<void> publish(Fact& fact);
+  /// The same, and `recorded` is left with what was distributed.
+  Result<void> publish(Fact& fact, Window::Entry& recorded);
 
   /// `pattern` must have passed check_pattern.
   Token subscribe(std::string pattern, Sink sink);
   void unsubscribe(Token token);
 
   [[nodiscard]] std::uint64_t newest() const { return journal_->newest(); }
+  /// The newest events.
+  [[nodiscard]] const Window& window() const { return window_; }
   [[nodiscard]] std::size_t subscribers() const { return subscribers_.size(); }
 
  private:
@@ -75,6 +66,7 @@ class Bus {
     std::shared_ptr<Sink> sink;
   };
   std::unique_ptr<Journal> journal_;
+  Window window_;
   std::map<Token, Subscriber> subscribers_;
   Token next_token_ = 1;
   std::string id_prefix_;

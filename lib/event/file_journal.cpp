@@ -120,6 +120,15 @@ Result<void> FileJournal::open_files() {
   replay_older();
   auto opened = open_newest(*found);
   if (!opened) return opened;
+  if (options_.stored) {
+    taken_ = *options_.stored;
+    if (taken_ > found->claim) {
+      // The store remembers more than is left of the journal.
+      found->claim = taken_;
+      found->any = true;
+      found->sure = false;
+    }
+  }
   newest_ = choose_newest(*found, *mark);
   remove_past_bounds();
   find_oldest();
@@ -406,6 +415,8 @@ void FileJournal::remove_past_bounds() {
   bool removed = false;
   for (const Size& each : older) {
     if (total <= options_.max_bytes && each.written >= too_old) break;
+    const bool is_held = std::next(segments_.find(each.first))->first - 1 > taken_;
+    if (is_held && total <= 2 * options_.max_bytes) break;
     if (::unlinkat(dir_.get(), segment_name(each.first).c_str(), 0) != 0 && errno != ENOENT) {
       tell(system_error("cannot remove the old segment \"" + segment_name(each.first) + "\"", errno).message);
       break;
@@ -422,6 +433,11 @@ void FileJournal::remove_past_bounds() {
 std::uint64_t FileJournal::newest() const {
   const std::lock_guard lock(mutex_);
   return newest_;
+}
+
+void FileJournal::hold_behind(std::uint64_t taken) {
+  const std::lock_guard lock(mutex_);
+  taken_ = taken;
 }
 
 std::uint64_t FileJournal::oldest() const {

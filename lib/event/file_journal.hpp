@@ -29,6 +29,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -47,6 +48,9 @@ class FileJournal final : public Journal {
     std::uint64_t max_bytes = limits::event_journal_bytes;  ///< of all segments
     std::chrono::seconds max_age = limits::event_journal_age;
     std::uint64_t number_step = limits::event_number_step;
+    /// The newest event that the store holds, where there is a store: no number up to it is given again, and
+    /// what follows it is held as by hold_behind().
+    std::optional<std::uint64_t> stored = {};
     std::string boot_id = {};                      ///< empty: this machine's
     std::function<SystemTime()> now = system_now;  ///< for ages; it may be a clock that cannot be set
     /// Called while opening, in order, for every event of the newest `replay_segments` segments. Without it
@@ -77,6 +81,10 @@ class FileJournal final : public Journal {
 
   /// Returns when all that was appended is on the disk. Blocks for it: not for the kernel's thread.
   Result<void> sync();
+
+  /// Events behind number `taken` are still to be read by the store: segments that hold some of them stay
+  /// until all segments together take twice max_bytes, however old they are. May be called from any thread.
+  void hold_behind(std::uint64_t taken);
 
   /// What was found damaged since this was last called, as texts for people; at most 64.
   std::vector<std::string> take_damages();
@@ -132,6 +140,7 @@ class FileJournal final : public Journal {
   std::uint64_t high_ = 0;
   std::uint64_t newest_ = 0;
   std::uint64_t oldest_ = 0;
+  std::uint64_t taken_ = UINT64_MAX;
   std::vector<std::string> damages_;
 };
 

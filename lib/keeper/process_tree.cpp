@@ -51,16 +51,19 @@ std::vector<pid_t> numbers_in(const char* directory) {
 
 }  // namespace
 
+pid_t parent_of(pid_t pid) {
+  std::string text;
+  if (!read_file("/proc/" + std::to_string(pid) + "/stat", text)) return 0;
+  const std::size_t name_end = text.rfind(')');  // a name may hold anything: "(" ") 1 ("
+  if (name_end == std::string::npos || name_end + 4 >= text.size()) return 0;
+  const std::string_view rest = std::string_view(text).substr(name_end + 4);
+  return to_pid(rest.substr(0, rest.find(' '))).value_or(0);
+}
+
 std::vector<std::pair<pid_t, pid_t>> parents() {
   std::vector<std::pair<pid_t, pid_t>> out;
-  std::string text;
-  for (const pid_t pid : numbers_in("/proc")) {
-    if (!read_file("/proc/" + std::to_string(pid) + "/stat", text)) continue;
-    const std::size_t name_end = text.rfind(')');  // a name may hold anything: "(" ") 1 ("
-    if (name_end == std::string::npos || name_end + 4 >= text.size()) continue;
-    const std::string_view rest = std::string_view(text).substr(name_end + 4);
-    if (const auto parent = to_pid(rest.substr(0, rest.find(' ')))) out.emplace_back(*parent, pid);
-  }
+  for (const pid_t pid : numbers_in("/proc"))
+    if (const pid_t parent = parent_of(pid); parent != 0) out.emplace_back(parent, pid);
   return out;
 }
 

@@ -18,6 +18,9 @@ bool has_children_files();
 /// Appends the children of one thread; false where the kernel has no such file.
 bool children_of_thread(pid_t pid, pid_t thread, std::vector<pid_t>& out);
 
+/// The parent of a process; 0 where there is no such process.
+pid_t parent_of(pid_t pid);
+
 /// Everything below `root`, without it.
 std::vector<pid_t> tree(pid_t root);
 

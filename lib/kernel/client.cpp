@@ -106,16 +106,18 @@ void Client::parsed() {
 
 // --- events ------------------------------------------------------------------------------------------
 
-void Client::send_event(const api::Event& event) {
+void Client::send_event(const event::Recorded& recorded, std::string_view subscription_id) {
   if (!open()) return;
-  if (connection_->outbox_bytes() > limits::outbox_event_bytes) {
-    const std::uint64_t seq = event.seq.value_or(0);
-    if (missed_.count++ == 0) missed_.first = seq;
-    missed_.last = seq;
+  const std::optional<std::uint64_t> seq = recorded.event.seq;
+  if (missed_.count > 0 || connection_->outbox_bytes() > limits::outbox_event_bytes) {
+    // One that is not on record has no number, and cannot be had again.
+    if (missed_.first == 0) missed_.first = seq.value_or(0);
+    missed_.last = seq.value_or(missed_.last);
+    ++missed_.count;
     ++kernel_.counters().missed_events;
     return;
   }
-  api::append_event(connection_->outbox(), event);
+  api::append_event(connection_->outbox(), recorded.encoded, subscription_id);
   ++kernel_.counters().event_frames;
   if (connection_->sent_bytes() >= waiting_event_.end)
     waiting_event_ = {connection_->sent_bytes() + connection_->outbox_bytes(), SteadyClock::now()};
@@ -128,45 +130,26 @@ std::optional<SteadyTime> Client::event_waits_since() const {
 }
 
 void Client::on_drained() {
+  for (const auto& [id, each] : events_) each->resume();
   if (missed_.count == 0) return;
-  api::Event lagged;
-  lagged.type = "kairo.event.lagged";
-  lagged.time = to_iso8601(system_now());
-  lagged.source = "kernel";
-  lagged.id = "lagged-" + std::to_string(number_) + "-" + std::to_string(missed_.last);
-  reflect::Sink sink(lagged.data.msgpack);
-  reflect::Packer to(sink);
-  to.pack_map(3);
-  reflect::encode(to, "fromSeq");
-  reflect::encode(to, missed_.first);
-  reflect::encode(to, "toSeq");
-  reflect::encode(to, missed_.last);
-  reflect::encode(to, "count");
-  reflect::encode(to, missed_.count);
-  missed_ = {};
-  api::append_event(connection_->outbox(), lagged);
+  const Missed missed = std::exchange(missed_, {});
+  api::append_event(connection_->outbox(), lagged_event(missed.first, missed.last, missed.count, {}));
   ++kernel_.counters().event_frames;
 }
 
-std::string Client::subscribe_events(const std::string& pattern) {
+std::string Client::subscribe_events(const std::string& pattern, std::optional<std::uint64_t> since_seq) {
   std::string id = "ev-" + std::to_string(number_) + "-" + std::to_string(next_event_subscription_++);
-  const std::weak_ptr<Client> weak = weak_from_this();
-  event_tokens_[id] = kernel_.bus().subscribe(pattern, [weak, id](const event::Fact& fact) {
-    const auto client = weak.lock();
-    if (!client || !client->kernel_.may_see(client->principal_, fact)) return;
-    api::Event event = fact.event;
-    event.subscription_id = id;
-    client->send_event(event);
-  });
+  const auto made = std::make_shared<EventSubscription>(kernel_, *this, id, pattern);
+  events_.emplace(id, made);
+  if (since_seq)
+    made->replay(*since_seq);
+  else
+    made->go_live();
   return id;
 }
 
 bool Client::unsubscribe_events(const std::string& id) {
-  const auto it = event_tokens_.find(id);
-  if (it == event_tokens_.end()) return false;
-  kernel_.bus().unsubscribe(it->second);
-  event_tokens_.erase(it);
-  return true;
+  return events_.erase(id) > 0;
 }
 
 // --- output ------------------------------------------------------------------------------------------
@@ -302,7 +285,7 @@ void Client::on_closed(const Error* why) {
     kernel_.log("closed the connection of " + ipc::describe(connection_->peer()) + ": " + why->message);
   const auto keep = shared_from_this();
   drop_output();
-  while (!event_tokens_.empty()) unsubscribe_events(std::string(event_tokens_.begin()->first));
+  events_.clear();
   kernel_.client_closed(*this);
 }
 

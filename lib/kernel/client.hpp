@@ -15,6 +15,7 @@
 #include "access/principal.hpp"
 #include "event/bus.hpp"
 #include "ipc/connection.hpp"
+#include "kernel/event_subscription.hpp"
 #include "kernel/subscription.hpp"
 
 namespace kairo::kernel {
@@ -27,6 +28,7 @@ class Client final : public ipc::Handler, public std::enable_shared_from_this<Cl
   ~Client() override;
 
   ipc::Connection& connection() { return *connection_; }
+  [[nodiscard]] const ipc::Connection& connection() const { return *connection_; }
   [[nodiscard]] bool open() const { return !connection_->closed(); }
   [[nodiscard]] std::uint64_t number() const { return number_; }
   [[nodiscard]] const access::Principal& principal() const { return principal_; }
@@ -42,8 +44,9 @@ class Client final : public ipc::Handler, public std::enable_shared_from_this<Cl
   bool begin_request(const Asked& asked);
   void answered(const Asked& asked, std::optional<Code> error = {});
   [[nodiscard]] std::size_t unanswered() const { return unanswered_; }
-  /// Sends an event, or counts it as missed when the peer does not read.
-  void send_event(const api::Event& event);
+  /// Sends an event, or counts it as missed when the peer does not read. What was missed is told, as one
+  /// range, when the peer has taken all that waits for it; nothing is sent in between, so the range is exact.
+  void send_event(const event::Recorded& recorded, std::string_view subscription_id);
   /// Since when an event has been waiting for this peer to read, where one has.
   [[nodiscard]] std::optional<SteadyTime> event_waits_since() const;
 
@@ -63,10 +66,13 @@ class Client final : public ipc::Handler, public std::enable_shared_from_this<Cl
   void give_last(OutputSubscription& subscription);
 
   // --- events
-  std::string subscribe_events(const std::string& pattern);
+  /// Live from now on, or, with `since_seq`, what follows that number first.
+  std::string subscribe_events(const std::string& pattern, std::optional<std::uint64_t> since_seq);
   bool unsubscribe_events(const std::string& id);
-  [[nodiscard]] std::size_t event_subscriptions() const { return event_tokens_.size(); }
+  [[nodiscard]] std::size_t event_subscriptions() const { return events_.size(); }
 
+  /// The correlation id of the session that the peer belongs to; absent until somebody asked.
+  std::optional<std::string> inherited_correlation;
   /// Sessions that have not ended and whose events are pushed to this connection, by key.
   std::unordered_set<std::uint64_t> owned;
   /// Sessions to be killed with this connection (onOwnerExit "kill"), by key.
@@ -79,7 +85,7 @@ class Client final : public ipc::Handler, public std::enable_shared_from_this<Cl
   void filled() override;
   void on_drained() override;
   [[nodiscard]] bool owes() const override {
-    return unanswered_ > 0 || !outputs_.empty() || !event_tokens_.empty() || !owned.empty();
+    return unanswered_ > 0 || !outputs_.empty() || !events_.empty() || !owned.empty();
   }
   void on_closed(const Error* why) override;
 
@@ -103,7 +109,7 @@ class Client final : public ipc::Handler, public std::enable_shared_from_this<Cl
   std::deque<OutputSubscription*> ready_;
   std::vector<OutputSubscription*> in_batch_;
   std::vector<std::string> doomed_;  ///< Subscriptions that end once the batch is handed over.
-  std::unordered_map<std::string, event::Bus::Token> event_tokens_;
+  std::unordered_map<std::string, std::shared_ptr<EventSubscription>> events_;
   struct Missed {
     std::uint64_t first = 0;
     std::uint64_t last = 0;

@@ -1,4 +1,6 @@
 // event.* and the EVENT frames that clients send.
+#include <boost/asio/post.hpp>
+
 #include "event/topic.hpp"
 #include "kernel/handlers.hpp"
 #include "reflect/decode.hpp"
@@ -32,23 +34,38 @@ Result<T> read_data(const reflect::Any& data, reflect::Unknown unknown) {
   return reflect::from_object<T>(*object, "params.data", unknown);
 }
 
-/// Cancels all that the sender may act on under a correlation id.
-void cancel_correlated(Kernel& kernel, const Client& client, const api::PublishParams& params,
-                       const CancelData& data) {
+/// Cancels all that the sender may act on under a correlation id: what runs, what is being launched, and
+/// waits.
+void cancel_correlated(Kernel& kernel, const std::shared_ptr<Client>& client,
+                       const api::PublishParams& params, const CancelData& data) {
+  const auto is_target = [&kernel, client,
+                          target = data.target_correlation_id](const session::Session& each) {
+    return each.record().correlation_id == target && each.running() &&
+           kernel.may_act(client->principal(), each.record().owner);
+  };
+  const auto cancel = [&kernel, client, reason = data.reason,
+                       correlation = params.correlation_id.value_or(""),
+                       causation = params.causation_id.value_or("")](session::Session& each) {
+    kernel.cancel(each, client->principal().name(), reason,
+                  std::chrono::milliseconds(each.record().kill_grace_ms), correlation, causation);
+  };
   std::vector<session::Session*> targets;
   kernel.sessions().for_each(0, [&](session::Session& each) {
-    if (each.record().correlation_id == data.target_correlation_id && each.running() &&
-        kernel.may_act(client.principal(), each.record().owner))
-      targets.push_back(&each);
+    if (is_target(each)) targets.push_back(&each);
     return true;
   });
-  for (session::Session* each : targets)
-    kernel.cancel(*each, client.principal().name(), data.reason,
-                  std::chrono::milliseconds(each->record().kill_grace_ms), params.correlation_id.value_or(""),
-                  params.causation_id.value_or(""));
+  for (session::Session* each : targets) cancel(*each);
+  // Whose it is and what it carries is known once it runs.
+  for (auto& [id, behind] : kernel.starting)
+    behind.push_back([&kernel, id = id, is_target, cancel] {
+      session::Session* const begun = kernel.sessions().find(id);
+      if (begun && is_target(*begun)) cancel(*begun);
+    });
+  kernel.cancel_waits(data.target_correlation_id, client->principal(), data.reason);
 }
 
-Result<event::Fact> publish(Kernel& kernel, const Client& client, api::PublishParams params) {
+Result<event::Fact> publish(Kernel& kernel, const std::shared_ptr<Client>& from, api::PublishParams params) {
+  Client& client = *from;
   auto type = event::check_type(params.type);
   if (!type) return std::move(type).error().with("path", std::string("params.type"));
   event::Fact fact;
@@ -67,6 +84,8 @@ Result<event::Fact> publish(Kernel& kernel, const Client& client, api::PublishPa
     if (order.target_correlation_id.empty())
       return Error(Code::invalid_params, "params.data.targetCorrelationId must not be empty")
           .with("path", std::string("params.data.targetCorrelationId"));
+    // What is said of an intent belongs to its story.
+    if (!params.correlation_id) params.correlation_id = order.target_correlation_id;
   }
   if (params.type == "kairo" || params.type.starts_with("kairo.")) {
     const bool intent = params.type.starts_with("kairo.intent.");
@@ -83,17 +102,24 @@ Result<event::Fact> publish(Kernel& kernel, const Client& client, api::PublishPa
       if (!session) return std::move(session).error();
       fact.owner = (*session)->record().owner;
       fact.process_id = data->process_id;
+      fact.session_key = (*session)->key();
+      if (!params.correlation_id && !(*session)->record().correlation_id.empty())
+        params.correlation_id = (*session)->record().correlation_id;
     }
   }
+  if (!params.correlation_id)
+    if (std::string inherited = kernel.correlation_of(client, {}); !inherited.empty())
+      params.correlation_id = std::move(inherited);
   fact.event.type = params.type;
   fact.event.data = params.data;
   fact.event.source = client.principal().name();
   fact.event.correlation_id = params.correlation_id;
   fact.event.causation_id = params.causation_id;
   ++kernel.counters().client_events;
-  auto published = kernel.publish(fact);
+  event::Window::Entry recorded;
+  auto published = kernel.announce(fact, recorded);
   if (!published) return std::move(published).error();
-  if (cancel) cancel_correlated(kernel, client, params, order);
+  if (cancel) cancel_correlated(kernel, from, params, order);
   return fact;
 }
 
@@ -103,15 +129,18 @@ void event_subscribe(Kernel& kernel, Call& call, api::EventSubscribeParams param
                      Reply<api::EventSubscribeResult> reply) {
   auto checked = event::check_pattern(params.topic);
   if (!checked) return reply(std::move(checked).error().with("path", std::string("params.topic")));
-  if (params.since_seq)
-    return reply(Error(Code::unsupported,
-                       "params.sinceSeq: events are not stored by this version, so none can be replayed")
-                     .with("path", std::string("params.sinceSeq")));
+  if (params.since_seq && *params.since_seq > kernel.bus().newest())
+    return reply(Error(Code::invalid_params, "params.sinceSeq is above the newest event's number, which is " +
+                                                 std::to_string(kernel.bus().newest()) +
+                                                 "; it belongs to another state directory")
+                     .with("path", std::string("params.sinceSeq"))
+                     .with("newestSeq", static_cast<std::int64_t>(kernel.bus().newest())));
   if (call.client->event_subscriptions() >= limits::event_subscriptions)
     return reply(Error(Code::limit_exceeded, "this connection is subscribed to " +
                                                  std::to_string(limits::event_subscriptions) +
                                                  " topics already"));
-  reply(api::EventSubscribeResult{call.client->subscribe_events(params.topic), kernel.bus().newest()});
+  reply(api::EventSubscribeResult{call.client->subscribe_events(params.topic, params.since_seq),
+                                  kernel.bus().newest()});
 }
 
 void event_unsubscribe(Kernel&, Call& call, api::SubscriptionParams params, Reply<api::Done> reply) {
@@ -121,12 +150,58 @@ void event_unsubscribe(Kernel&, Call& call, api::SubscriptionParams params, Repl
   reply(api::Done{});
 }
 
+void event_query(Kernel& kernel, Call& call, api::EventQueryParams params,
+                 Reply<api::EventQueryResult> reply) {
+  event::Query query;
+  if (params.topic) {
+    auto checked = event::check_pattern(*params.topic);
+    if (!checked) return reply(std::move(checked).error().with("path", std::string("params.topic")));
+    query.topic = *params.topic;
+  }
+  const auto read_time = [&](const std::optional<std::string>& text, const char* path,
+                             std::optional<std::int64_t>& out) {
+    SystemTime time;
+    if (!text) return true;
+    if (!from_iso8601(*text, time)) {
+      reply(Error(Code::invalid_params, std::string(path) + " must be a time in ISO 8601")
+                .with("path", std::string(path)));
+      return false;
+    }
+    out = time.time_since_epoch().count();
+    return true;
+  };
+  if (!read_time(params.from_time, "params.fromTime", query.from_us) ||
+      !read_time(params.to_time, "params.toTime", query.to_us))
+    return;
+  if (params.limit && (*params.limit == 0 || *params.limit > limits::event_page))
+    return reply(
+        Error(Code::invalid_params, "params.limit must be 1 to " + std::to_string(limits::event_page))
+            .with("path", std::string("params.limit")));
+  query.limit = params.limit.value_or(limits::event_page);
+  query.since_seq = params.since_seq.value_or(0);
+  query.correlation_id = std::move(params.correlation_id);
+  query.process_id = std::move(params.process_id);
+  query.viewer = kernel.viewer(call.client->principal());
+  kernel.archive().ask(
+      std::move(query), [reply, &io = kernel.io(), newest = kernel.bus().newest()](Result<event::Page> page) {
+        // On the archive's thread: the answer is encoded here, and given on the kernel's.
+        if (!page) return boost::asio::post(io, [reply, error = page.error()] { reply(error); });
+        api::EventQueryResult result;
+        for (event::Fact& each : page->facts) result.events.push_back(std::move(each.event));
+        if (page->more) result.next = page->upto;
+        result.oldest_seq = page->oldest;
+        result.newest_seq = newest;
+        boost::asio::post(
+            io, [reply, packed = reflect::Any{reflect::to_msgpack(result)}] { reply.packed(packed); });
+      });
+}
+
 void event_publish(Kernel& kernel, Call& call, api::PublishParams params, Reply<api::PublishResult> reply) {
   if (!params.correlation_id && !call.correlation_id.empty())
     params.correlation_id = std::string(call.correlation_id);
   if (!params.causation_id && !call.causation_id.empty())
     params.causation_id = std::string(call.causation_id);
-  auto fact = publish(kernel, *call.client, std::move(params));
+  auto fact = publish(kernel, call.client, std::move(params));
   if (!fact) return reply(fact.error());
   reply(api::PublishResult{fact->event.id, *fact->event.seq});
 }
@@ -136,7 +211,7 @@ Result<void> take_client_event(Kernel& kernel, const std::shared_ptr<Client>& cl
   auto event = reflect::from_object<api::Event>(payload, "event", reflect::Unknown::ignore);
   if (!event) return std::move(event).error();
   api::PublishParams params{event->type, event->data, event->correlation_id, event->causation_id};
-  auto fact = publish(kernel, *client, std::move(params));
+  auto fact = publish(kernel, client, std::move(params));
   if (!fact) return std::move(fact).error();
   return {};
 }

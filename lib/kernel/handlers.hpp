@@ -39,6 +39,7 @@ void read(Kernel&, Call&, api::ReadParams, Reply<api::ReadResult>);
 // event_methods.cpp
 void event_subscribe(Kernel&, Call&, api::EventSubscribeParams, Reply<api::EventSubscribeResult>);
 void event_unsubscribe(Kernel&, Call&, api::SubscriptionParams, Reply<api::Done>);
+void event_query(Kernel&, Call&, api::EventQueryParams, Reply<api::EventQueryResult>);
 void event_publish(Kernel&, Call&, api::PublishParams, Reply<api::PublishResult>);
 /// An EVENT frame that a client sent (SPEC 7.4): kairo.cancel, or as event.publish; nothing is answered.
 Result<void> take_client_event(Kernel&, const std::shared_ptr<Client>&, const msgpack::object& payload);

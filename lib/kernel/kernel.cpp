@@ -37,6 +37,7 @@ Kernel::Kernel(boost::asio::io_context& io, KernelOptions options)
 }
 
 Kernel::~Kernel() {
+  archive_.reset();
   disk_.join();
   worker_.join();
   if (link_) link_->stop();
@@ -78,6 +79,7 @@ void Kernel::start() {
 
 void Kernel::configure(const Settings& settings) {
   options_.settings = settings;
+  bound_archive();
   expire();
 }
 
@@ -283,10 +285,12 @@ void Kernel::settle(session::Session& session) {
     attention_.erase(it);
 }
 
-void Kernel::add_wait(session::Session& session, Reply<api::ProcessSession> reply,
+void Kernel::add_wait(session::Session& session, const Call& call, Reply<api::ProcessSession> reply,
                       std::optional<std::uint64_t> timeout_ms) {
   if (session.ended()) return reply.packed(session.packed_view());
   auto wait = std::make_shared<Attention::Wait>(Attention::Wait{std::move(reply)});
+  wait->principal = call.client->principal().name();
+  wait->correlation_id = call.correlation_id;
   attention_[session.key()].waits.push_back(wait);
   if (!timeout_ms) return;
   wait->timer = timers_.after(
@@ -299,6 +303,24 @@ void Kernel::add_wait(session::Session& session, Reply<api::ProcessSession> repl
         late->reply(Error(Code::timeout, "the process was still running after " + std::to_string(timeout) +
                                              " ms; it was left alone"));
       });
+}
+
+void Kernel::cancel_waits(std::string_view correlation_id, const access::Principal& by,
+                          const std::optional<std::string>& reason) {
+  std::vector<std::shared_ptr<Attention::Wait>> canceled;
+  for (auto& [key, attention] : attention_)
+    std::erase_if(attention.waits, [&](const std::shared_ptr<Attention::Wait>& wait) {
+      if (wait->correlation_id != correlation_id || !may_act(by, wait->principal)) return false;
+      canceled.push_back(wait);
+      return true;
+    });
+  for (const auto& wait : canceled) {
+    timers_.cancel(wait->timer);
+    Error error(Code::timeout, "the wait was canceled by " + by.name() + (reason ? ": " + *reason : "") +
+                                   "; a process that is not canceled itself was left alone");
+    error.details.emplace_back("canceledBy", by.name());
+    wait->reply(error);
+  }
 }
 
 void Kernel::on_changed(std::uint32_t slot) {
@@ -403,8 +425,9 @@ void Kernel::emit_kernel(const std::string& type, reflect::Any data) {
   publish(std::move(fact), nullptr);
 }
 
-Result<void> Kernel::publish(event::Fact& fact) {
-  auto published = bus_->publish(fact);
+Result<void> Kernel::announce(event::Fact& fact, event::Window::Entry& recorded) {
+  auto published = bus_->publish(fact, recorded);
+  archive_->grew();
   if (!published) ++counters_.unrecorded_events;
   sync_journal_soon();
   const SteadyTime now = SteadyClock::now();
@@ -424,7 +447,8 @@ Result<void> Kernel::publish(event::Fact& fact) {
 
 void Kernel::publish(event::Fact fact, const session::Session* session) {
   ++counters_.kernel_events;
-  if (auto published = publish(fact); !published && published.error().code == Code::limit_exceeded)
+  event::Window::Entry recorded;
+  if (auto published = announce(fact, recorded); !published && published.error().code == Code::limit_exceeded)
     log("an event is not on record: " + published.error().message);
   if (!session) return;
   const auto it = attention_.find(session->key());
@@ -432,8 +456,7 @@ void Kernel::publish(event::Fact fact, const session::Session* session) {
   const auto owner = it->second.owner.lock();
   if (!owner) return;
   if (!may_see(owner->principal(), fact)) return;  // it has narrowed itself since
-  fact.event.subscription_id = it->second.owner_subscription;
-  owner->send_event(fact.event);
+  owner->send_event(*recorded, it->second.owner_subscription);
 }
 
 // --- clients, the end --------------------------------------------------------------------------------------

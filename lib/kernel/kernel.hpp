@@ -24,6 +24,7 @@
 
 #include "access/principal.hpp"
 #include "api/methods.hpp"
+#include "event/archive.hpp"
 #include "event/bus.hpp"
 #include "event/file_journal.hpp"
 #include "ipc/listener.hpp"
@@ -170,8 +171,12 @@ class Kernel final : public keeper::Listener {
               std::string_view causation_id);
   void forget(session::Session& session);
 
-  void add_wait(session::Session& session, Reply<api::ProcessSession> reply,
+  /// `call` is the request that waits.
+  void add_wait(session::Session& session, const Call& call, Reply<api::ProcessSession> reply,
                 std::optional<std::uint64_t> timeout_ms);
+  /// Answers the waits that were asked for under a correlation id by principals on whose behalf `by` may act.
+  void cancel_waits(std::string_view correlation_id, const access::Principal& by,
+                    const std::optional<std::string>& reason);
 
   // --- output
   void add_reader(OutputSubscription& subscription);
@@ -207,10 +212,21 @@ class Kernel final : public keeper::Listener {
   void degraded(const std::string& what, const std::string& message);
   /// The same of one stream's log.
   void emit_log_fault(const session::Session& session, unsigned stream, const std::string& message);
-  /// Puts it on the bus. What the journal refuses is pushed all the same, without a seq; then its error is
-  /// given back, and `kairo.kernel.degraded` told once.
-  Result<void> publish(event::Fact& fact);
   [[nodiscard]] bool may_see(const access::Principal& who, const event::Fact& fact) const;
+  /// The same rule as event::Query::viewer.
+  [[nodiscard]] std::optional<std::string> viewer(const access::Principal& who) const;
+  /// Puts the fact on record and tells it to those who want it; `recorded` is what they were told. What the
+  /// journal refuses is told all the same, without a seq; then its error is given back, and
+  /// `kairo.kernel.degraded` told once.
+  Result<void> announce(event::Fact& fact, event::Window::Entry& recorded);
+  event::Archive& archive() { return *archive_; }
+
+  // --- descent
+  /// The session that the client's process belongs to, if the client may act on it; else nullptr.
+  [[nodiscard]] session::Session* session_of(const Client& client) const;
+  /// The correlation id of a request: as named, or else inherited from the session that the client belongs
+  /// to.
+  [[nodiscard]] std::string correlation_of(Client& client, std::string_view named) const;
 
   // --- clients
   void client_closed(Client& client);
@@ -237,6 +253,8 @@ class Kernel final : public keeper::Listener {
     return {options_.state_dir, instance_id_, options_.keeper_command, options_.next_keeper.get()};
   }
   Result<void> open_files();
+  void start_archive(Result<event::Store::Opened> opened);
+  void bound_archive();
   void restore_ended();
   void sync_journal_soon();
   void journal_synced(const Result<void>& synced);
@@ -277,8 +295,9 @@ class Kernel final : public keeper::Listener {
   UniqueFd logs_dir_;
   std::unique_ptr<keeper::Link> link_;
   session::Registry registry_;
-  std::optional<event::Bus> bus_;          ///< Made by open_files().
-  event::FileJournal* journal_ = nullptr;  ///< The bus's.
+  std::optional<event::Bus> bus_;            ///< Made by open_files().
+  event::FileJournal* journal_ = nullptr;    ///< The bus's.
+  std::unique_ptr<event::Archive> archive_;  ///< Made by open_files(); uses the bus and the journal.
   bool journal_sync_due_ = false;
   bool journal_failing_ = false;
   bool journal_unsynced_ = false;
@@ -307,6 +326,8 @@ class Kernel final : public keeper::Listener {
     struct Wait {
       Reply<api::ProcessSession> reply;
       Timers::Id timer = 0;
+      std::string principal = {};
+      std::string correlation_id = {};
     };
     std::vector<std::shared_ptr<Wait>> waits;
     std::vector<std::shared_ptr<PendingRead>> reads[2];

@@ -82,6 +82,7 @@ MethodTable::MethodTable() {
       row("process.read", Needs::reach, read, "Reads a log by offset, without a subscription"),
       row("event.subscribe", Needs::nothing, event_subscribe, "Pushes events of a topic to this connection"),
       row("event.unsubscribe", Needs::nothing, event_unsubscribe, "Ends an event subscription"),
+      row("event.query", Needs::nothing, event_query, "Stored events that the caller may see, in pages"),
       row("event.publish", Needs::nothing, event_publish, "Publishes an event"),
       row("system.get_metrics", Needs::nothing, get_metrics, "Load of the host and of the daemon"),
       row("device.list", Needs::nothing, device_list, "Devices as udev knows them"),

@@ -111,7 +111,7 @@ void wait(Kernel& kernel, Call& call, api::WaitParams params, Reply<api::Process
     return reply(*error);
   auto session = kernel.reach(*call.client, params.id);
   if (!session) return reply(session.error());
-  kernel.add_wait(**session, std::move(reply), params.timeout_ms);
+  kernel.add_wait(**session, call, std::move(reply), params.timeout_ms);
 }
 
 void kill(Kernel& kernel, Call& call, api::KillParams params, Reply<api::ProcessSession> reply) {

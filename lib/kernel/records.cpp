@@ -28,7 +28,10 @@ Result<void> Kernel::open_files() {
   logs_dir_.reset(::openat(state_dir.get(), "logs", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
   if (!logs_dir_) return system_error("cannot open " + options_.state_dir + "/logs", errno);
 
+  // Before the journal: a number that the store remembers is not given again.
+  auto store = event::Store::open(options_.state_dir);
   event::FileJournal::Options journal;
+  if (store) journal.stored = store->store->newest();
   journal.state_dir = state_dir.get();
   journal.now = even_now;
   journal.on_record = [this](const event::Fact& fact) {
@@ -39,6 +42,7 @@ Result<void> Kernel::open_files() {
   for (const std::string& each : events->damages) log(each);
   journal_ = events->journal.get();
   bus_.emplace(std::move(events->journal));
+  start_archive(std::move(store));
 
   auto book = session::Book::open(state_dir.get(), [this](session::Entry entry) {
     const std::uint64_t key = entry.key;

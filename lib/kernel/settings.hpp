@@ -41,6 +41,10 @@ struct Settings {
   std::uint64_t battery_critical_percent = limits::battery_critical_percent;
   std::uint64_t battery_recovered_percent = limits::battery_recovered_percent;
 
+  // events
+  std::uint64_t event_store_bytes = limits::event_store_bytes;
+  std::uint64_t event_store_hours = static_cast<std::uint64_t>(limits::event_store_age.count());
+
   bool root_reaches_all = true;  ///< Root may act on every user's processes.
 };
 
@@ -81,6 +85,8 @@ inline constexpr NumberSetting number_settings[] = {
     {"memoryPressureLowPercent", &Settings::memory_pressure_low_percent, 0, 100, "percent"},
     {"batteryCriticalPercent", &Settings::battery_critical_percent, 0, 100, "percent"},
     {"batteryRecoveredPercent", &Settings::battery_recovered_percent, 0, 100, "percent"},
+    {"eventStoreBytes", &Settings::event_store_bytes, 1u << 20, 1ull << 40, "bytes"},
+    {"eventStoreHours", &Settings::event_store_hours, 1, 87'600, "hours"},
 };
 
 }  // namespace kairo::kernel

@@ -27,6 +27,8 @@ struct Sizes {
   unsigned cli_runs = 200;
   std::chrono::milliseconds stalled{60'000};
   std::chrono::milliseconds absent{10'000};
+  unsigned event_tenths = 50;  ///< Tenths of a second.
+  unsigned stored_events = 1'000'000;
 };
 inline constexpr Sizes full_sizes{};
 inline constexpr Sizes quick_sizes{256ull << 20,
@@ -38,7 +40,9 @@ inline constexpr Sizes quick_sizes{256ull << 20,
                                    {200, 1'000},
                                    40,
                                    std::chrono::milliseconds(10'000),
-                                   std::chrono::milliseconds(2'000)};
+                                   std::chrono::milliseconds(2'000),
+                                   20,
+                                   300'000};
 inline constexpr Sizes smoke_sizes{4ull << 20,
                                    2ull << 20,
                                    1ull << 20,
@@ -48,7 +52,9 @@ inline constexpr Sizes smoke_sizes{4ull << 20,
                                    {5, 10},
                                    3,
                                    std::chrono::milliseconds(500),
-                                   std::chrono::milliseconds(200)};
+                                   std::chrono::milliseconds(200),
+                                   1,
+                                   6'000};
 
 struct Settings {
   std::string kairod;
@@ -67,5 +73,6 @@ void run_idle(const Settings& settings);
 void run_cli(const Settings& settings);
 void run_stalled(const Settings& settings);
 void run_absent(const Settings& settings);
+void run_events(const Settings& settings);
 
 }  // namespace kairo::bench

@@ -29,6 +29,7 @@ constexpr Scenario scenarios[] = {
     {"cli", run_cli, "kairoctl run -- true against starting true"},
     {"stalled", run_stalled, "a reader that never reads, under yes, for a minute"},
     {"absent", run_absent, "a writer of 100 MiB/s while kairod is away for ten seconds"},
+    {"events", run_events, "20,000 events a second to 10 subscribers, and event.query among a million"},
 };
 
 constexpr int exit_failed = 1;

@@ -280,38 +280,6 @@ TEST_CASE("write: all of stdin arrives once, and close-stdin is done") {
   CHECK(place.ctl({"logs", id}).out == "ok " + std::to_string(data.size()) + "\n");
 }
 
-TEST_CASE("events -f subscribes again and says that some may have been missed") {
-  Daemon place({.start = false});
-  REQUIRE(place.ctl({"ping"}).code == 0);
-  const auto events =
-      ctl(place, {"events", "-f", "--topic", "kairo.process.spawned", "--topic", "kairo.process.exited"});
-  // A subscription is there when its events come.
-  eventually(
-      [&] {
-        place.ctl({"run", "--rm", "--id", "first", "--", "true"});
-        events->look();
-        return events->out().find("\"first\"") != std::string::npos;
-      },
-      "an event");
-  kill_daemon(place);
-  events->await_err("\"missed\"");
-  place.ctl({"run", "--rm", "--id", "second", "--", "true"});
-  events->await(
-      [&] {
-        return lines_of(events->out()).back().find("\"second\"") != std::string::npos &&
-               lines_of(events->out()).back().find("exited") != std::string::npos;
-      },
-      "the events of the next daemon");
-  events->signal(SIGTERM);
-  const Ran& ran = events->wait();
-  std::size_t second = 0;
-  for (const std::string& line : lines_of(ran.out))
-    second += json_at(line, "/data/processId") == "second" ? 1 : 0;
-  CHECK(second == 2);
-  CHECK(lines_of(ran.err).size() == 1);
-  CHECK_FALSE(json_at(ran.err, "/missed/reason").empty());
-}
-
 TEST_CASE("without autostart a daemon that is gone is sought for as long as --reconnect says") {
   Daemon place({.start = false});
   const std::string id = spawned(place, counter(place));

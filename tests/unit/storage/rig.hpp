@@ -36,6 +36,7 @@ class Folder {
   Folder(const Folder&) = delete;
   Folder& operator=(const Folder&) = delete;
   [[nodiscard]] int fd() const { return fd_.get(); }
+  [[nodiscard]] std::string path() const { return path_.string(); }
   [[nodiscard]] std::filesystem::path operator/(std::string_view name) const { return path_ / name; }
 
   [[nodiscard]] std::string get(std::string_view name) const {

@@ -1,0 +1,141 @@
+// The event store on disk: what event.query and replays read. SQLite in WAL mode, STATE_DIR/events.sqlite
+// (mode 0600). The journal is the truth: the store takes its events from there in batches, each in one
+// transaction, and a kill at any moment leaves it with whole batches, behind the highest of which it goes on.
+//
+// Table `events`: one row per event, by its number. `time_us` is the event's time in microseconds since 1970,
+// `data` the MsgPack bytes of its data as they are. Table `gaps`: numbers that the journal had dropped before
+// they came here. Version 1 had no index by type; a file of an older version is brought up to date, one of a
+// younger one is refused and left alone (PRAGMA user_version).
+//
+// Order of calls: open(), prepare(), then anything. One thread at a time.
+//
+// Bounded by bytes (pages in use) and age: the oldest events go first, so what is left has no holes but
+// `gaps`.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.hpp"
+#include "base/limits.hpp"
+#include "base/result.hpp"
+#include "event/bus.hpp"
+
+struct sqlite3;
+struct sqlite3_stmt;
+
+namespace kairo::event {
+
+/// Which events. What is absent excludes nothing.
+struct Query {
+  std::string topic = ">";                   ///< A pattern that has passed check_pattern.
+  std::uint64_t since_seq = 0;               ///< Exclusive.
+  std::optional<std::uint64_t> to_seq = {};  ///< Inclusive.
+  std::optional<std::int64_t> from_us = {};  ///< Microseconds since 1970, both inclusive.
+  std::optional<std::int64_t> to_us = {};
+  std::optional<std::string> correlation_id = {};
+  std::optional<std::string> process_id = {};
+  /// Only what belongs to this principal, to names below it, or to nobody; absent: everything.
+  std::optional<std::string> viewer = {};
+  std::size_t limit = limits::event_page;
+  std::size_t bytes = limits::event_page_bytes;  ///< A page ends behind the event that passes it.
+
+  /// The same rule for an event that is not in the store yet.
+  [[nodiscard]] bool admits(const Fact& fact) const;
+};
+
+/// Numbers whose events are gone, both ends included.
+struct Gap {
+  std::uint64_t first = 0;
+  std::uint64_t last = 0;
+};
+
+struct Page {
+  std::vector<Fact> facts;   ///< In order.
+  std::uint64_t upto = 0;    ///< Whatever the query admits up to this number is in the page.
+  bool more = false;         ///< The page was full: there is at least one further event.
+  std::vector<Gap> gaps;     ///< Between since_seq and `upto`, in order.
+  std::uint64_t oldest = 0;  ///< The oldest event that is to be had; 0 where there is none.
+  std::size_t bytes = 0;     ///< About what its events take.
+  /// Adds an event, or says that the page is full.
+  bool add(const Query& query, Fact fact);
+};
+
+class Store {
+ public:
+  struct Opened;
+  static constexpr const char* file_name = "events.sqlite";
+  static constexpr int version = 2;
+
+  /// Opens or makes the file; the format of one that is there stays as it is. A damaged file is set aside and
+  /// told. E_UNSUPPORTED: it is a younger version's; other errors: there cannot be a store in that place now.
+  static Result<Opened> open(const std::string& state_dir);
+  ~Store();
+  Store(const Store&) = delete;
+  Store& operator=(const Store&) = delete;
+
+  /// Brings the file's format up to date and makes it ready. May take seconds.
+  Result<void> prepare();
+
+  /// A batch: begin(), add() of events in order, commit(). After an error of any of them nothing of the batch
+  /// is in the store. An event whose number is there already is left as it is.
+  Result<void> begin();
+  Result<void> add(const Fact& fact);
+  Result<void> add(const Gap& gap);
+  Result<void> commit();
+
+  /// Removes the oldest events while they are over one of the bounds, a few thousand at most; gives whether
+  /// there may be more to remove.
+  Result<bool> prune(std::uint64_t max_bytes, SystemTime oldest);
+
+  Result<Page> query(const Query& query);
+
+  /// Number of the newest event that is, or was, in the store; 0 where there is none.
+  [[nodiscard]] std::uint64_t newest() const { return newest_; }
+  /// Number of the oldest event; 0 where there is none.
+  [[nodiscard]] std::uint64_t oldest() const { return oldest_; }
+  /// Whether an error has shown that the file is damaged: close the store, set_aside(), open another.
+  [[nodiscard]] bool damaged() const { return damaged_; }
+
+  /// Moves the store's file away for people to look at; gives its new name.
+  static Result<std::string> set_aside(const std::string& state_dir);
+
+ private:
+  struct Closer {
+    void operator()(sqlite3_stmt* statement) const;
+  };
+  using Statement = std::unique_ptr<sqlite3_stmt, Closer>;
+
+  explicit Store(sqlite3* db) : db_(db) {}
+  Error failure(const std::string& what);
+  Result<void> run(const char* sql);
+  /// Prepared once per text.
+  Result<sqlite3_stmt*> statement(const std::string& sql);
+  Result<std::uint64_t> number(const char* sql);
+  void roll_back();
+  Result<void> begin_log();
+  Result<void> find_ends();
+  Result<void> find_gaps(const Query& query, Page& page);
+  Result<bool> narrow_by_time(const Query& query, std::uint64_t& first, std::uint64_t& last);
+
+  sqlite3* db_;
+  std::map<std::string, Statement, std::less<>> statements_;
+  std::uint64_t newest_ = 0;
+  std::uint64_t oldest_ = 0;
+  std::uint64_t batch_newest_ = 0;
+  std::uint64_t batch_oldest_ = 0;
+  std::uint64_t page_bytes_ = 4096;
+  bool damaged_ = false;
+};
+
+struct Store::Opened {
+  std::unique_ptr<Store> store;
+  std::vector<std::string> damages;  ///< What was found, for people.
+};
+
+}  // namespace kairo::event

@@ -1,0 +1,49 @@
+// The kernel's side of the event store: how it is opened, and what becomes of a store that fails.
+#include <boost/asio/post.hpp>
+
+#include "kernel/kernel.hpp"
+
+namespace kairo::kernel {
+namespace {
+
+event::Archive::Bounds bounds_of(const Settings& settings) {
+  return {settings.event_store_bytes, std::chrono::hours(settings.event_store_hours)};
+}
+
+}  // namespace
+
+void Kernel::start_archive(Result<event::Store::Opened> opened) {
+  event::Archive::Options options;
+  options.state_dir = options_.state_dir;
+  options.journal = journal_;
+  options.window = &bus_->window();
+  options.bounds = bounds_of(settings());
+  options.log = [this](const std::string& line) { log(line); };
+  // Told by an event, which belongs to the kernel's thread. The archive ends before the kernel does.
+  options.on_problem = [this](const Error& error) {
+    boost::asio::post(io_, [this, message = "the event store does not take all events: " + error.message] {
+      degraded("store", message);
+    });
+  };
+  options.on_recovered = [this] { log("the event store takes all events again"); };
+  std::optional<Error> why_not;
+  std::unique_ptr<event::Store> store;
+  if (opened) {
+    for (const std::string& each : opened->damages) log(each);
+    store = std::move(opened->store);
+  } else {
+    why_not = opened.error();
+  }
+  archive_ = std::make_unique<event::Archive>(std::move(options), std::move(store), std::move(why_not));
+}
+
+void Kernel::bound_archive() {
+  archive_->set_bounds(bounds_of(settings()));
+}
+
+std::optional<std::string> Kernel::viewer(const access::Principal& who) const {
+  if (settings().root_reaches_all && who.name() == "user:0") return std::nullopt;
+  return who.name();
+}
+
+}  // namespace kairo::kernel
