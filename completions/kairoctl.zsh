@@ -57,7 +57,7 @@ _kairoctl() {
     'forget:remove ended sessions and their logs'
     'events:print events as they happen'
     'metrics:print the state of the machine'
-    "devices:list the machine's devices"
+    "devices:list the machine's devices, claim and release them"
     'ping:ask whether the daemon answers'
     "info:print the daemon's version, limits and features"
     'introspect:print every method with its schema'
@@ -107,6 +107,10 @@ _kairoctl() {
     events)
       _arguments $globals '(-f --follow)'{-f,--follow}'[print events as they come]' '*--topic[only these]:pattern:' \
         '(-n --count)'{-n,--count}'[leave after so many]:events:' ;;
+    devices)
+      _arguments $globals '--process[claim it for this session]:session:_kairoctl_running' \
+        '--subsystem[list only these]:subsystem:' '--type[list only these]:type:' \
+        '1:action:(list claim release)' '2:device:' ;;
     kernel)
       _arguments $globals '--processes[what stop does to the programs]:what:(keep stop)' \
         '1:action:(info stop upgrade)' ;;

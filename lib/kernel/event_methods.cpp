@@ -1,5 +1,6 @@
 // event.* and the EVENT frames that clients send.
 #include "event/topic.hpp"
+#include "kernel/devices.hpp"
 #include "kernel/handlers.hpp"
 #include "reflect/decode.hpp"
 #include "wire/payload.hpp"
@@ -110,6 +111,7 @@ void event_subscribe(Kernel& kernel, Call& call, api::EventSubscribeParams param
     return reply(Error(Code::limit_exceeded, "this connection is subscribed to " +
                                                  std::to_string(limits::event_subscriptions) +
                                                  " topics already"));
+  kernel.devices().subscribed(params.topic);
   reply(api::EventSubscribeResult{call.client->subscribe_events(params.topic), kernel.bus().newest()});
 }
 

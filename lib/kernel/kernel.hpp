@@ -58,6 +58,8 @@ inline std::uint64_t until_boot_ms(std::uint64_t boot_us) {
   return boot_us > now ? std::min<std::uint64_t>((boot_us - now) / 1000, 365ull * 24 * 3600 * 1000) : 0;
 }
 
+class Devices;
+
 /// What to do with the processes when the daemon stops.
 using OnShutdown = api::Processes;
 
@@ -120,6 +122,8 @@ class Kernel final : public keeper::Listener {
   const MethodTable& methods() const { return methods_; }
   boost::asio::io_context& io() { return io_; }
   boost::asio::thread_pool& worker() { return worker_; }
+  boost::asio::thread_pool& disk() { return disk_; }
+  Devices& devices() { return *devices_; }
   system::MetricsSampler& metrics() { return metrics_; }
   /// E_INTERNAL when the state directory was removed: nothing can be kept of a process any more.
   Result<void> check_state_dir();
@@ -272,6 +276,7 @@ class Kernel final : public keeper::Listener {
   boost::asio::thread_pool worker_{1};  ///< What may block, and not on the disk that the state is on.
   boost::asio::thread_pool disk_{1};    ///< What waits for that disk.
   system::MetricsSampler metrics_;
+  std::unique_ptr<Devices> devices_;
   std::unique_ptr<ipc::Listener> listener_;
   std::unordered_map<Client*, std::shared_ptr<Client>> clients_;
   std::uint64_t next_client_ = 1;

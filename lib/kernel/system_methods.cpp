@@ -1,8 +1,7 @@
-// system.* and device.*: read on the worker thread, answered on the kernel's.
+// system.*: read on the worker thread, answered on the kernel's.
 #include <boost/asio/post.hpp>
 
 #include "kernel/handlers.hpp"
-#include "system/devices.hpp"
 
 namespace kairo::kernel {
 namespace {
@@ -25,17 +24,6 @@ void on_worker(Kernel& kernel, Reply<R> reply, Work work) {
 
 void get_metrics(Kernel& kernel, Call&, api::NoParams, Reply<api::SystemMetrics> reply) {
   on_worker<api::SystemMetrics>(kernel, reply, [&kernel] { return kernel.metrics().sample(); });
-}
-
-void device_list(Kernel& kernel, Call&, api::DeviceListParams params, Reply<api::DeviceListResult> reply) {
-  on_worker<api::DeviceListResult>(kernel, reply,
-                                   [params = std::move(params)]() -> Result<api::DeviceListResult> {
-                                     auto devices = system::list_devices(params);
-                                     if (!devices) return std::move(devices).error();
-                                     api::DeviceListResult result;
-                                     result.devices = std::move(*devices);
-                                     return result;
-                                   });
 }
 
 }  // namespace kairo::kernel
