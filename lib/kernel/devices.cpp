@@ -89,12 +89,13 @@ void Devices::when_known(Then then) {
 void Devices::look() {
   if (looking_ || stopped_) return;
   looking_ = true;
-  boost::asio::post(kernel_.worker(), [this, whole = whole_ || !monitor_, monitor = monitor_,
-                                       asked = std::exchange(asked_, {})]() mutable {
+  boost::asio::post(kernel_.worker(), [this, whole = whole_ || !monitor_, again = enumerated_,
+                                       monitor = monitor_, asked = std::exchange(asked_, {})]() mutable {
     Look found;
     if (whole) {
-      // What is heard from here on is not in the enumeration, or is heard twice, which does no harm.
-      if (monitor) monitor->discard();
+      // What is heard from here on is not in the enumeration, or is heard twice, which does no harm. At the
+      // first time what has been heard is kept: it alone tells what came after somebody subscribed.
+      if (monitor && again) monitor->discard();
       found.all = system::find_devices();
     } else {
       found.taken = monitor->take(look_messages);
@@ -112,6 +113,7 @@ void Devices::looked(Look look, std::vector<Then> asked) {
   Result<void> known;
   if (look.all && *look.all) {
     tell(cache_.fill(std::move(**look.all)));
+    enumerated_ = true;
   } else if (look.all) {
     known = look.all->error();
     whole_ = true;
@@ -209,29 +211,29 @@ void Devices::claim(const Client& client, const std::string& id, const session::
     wanted.holder = {client.principal().name(), std::nullopt};
     wanted.connection = client.number();
   }
-  std::optional<system::DeviceClaim> before;
-  if (const system::DeviceClaim* had = claims_.find(id)) before = *had;
+  const system::DeviceClaim* had = claims_.find(id);
+  const std::uint64_t serial_before = had ? had->serial : 0;
   auto claimed = claims_.claim(std::move(wanted));
   if (!claimed) return reply(claimed.error());
   // Also when it had it already: then the answer waits for a record that is under way.
-  boost::asio::post(kernel_.disk(), [this, file = file_, claim = std::move(*claimed),
-                                     before = std::move(before), reply]() mutable {
-    auto written = file->put(claim);
-    boost::asio::post(kernel_.io(), [this, written = std::move(written), claim = std::move(claim),
-                                     before = std::move(before), reply]() mutable {
-      on_record(written);
-      if (written) {
-        claim.device.claimed_by = claim.holder;
-        return reply(claim.device);
-      }
-      const system::DeviceClaim* now = claims_.find(claim.device.id);
-      if (now && now->serial == claim.serial && (!before || before->serial != claim.serial))
-        claims_.release(claim.device.id);
-      reply(Error(written.error().code,
-                  "cannot claim device \"" + claim.device.id +
-                      "\", since it cannot be put on record: " + written.error().message));
-    });
-  });
+  boost::asio::post(
+      kernel_.disk(), [this, file = file_, claim = std::move(*claimed), serial_before, reply]() mutable {
+        auto written = file->put(claim);
+        boost::asio::post(kernel_.io(), [this, written = std::move(written), claim = std::move(claim),
+                                         serial_before, reply]() mutable {
+          on_record(written);
+          if (written) {
+            claim.device.claimed_by = claim.holder;
+            return reply(claim.device);
+          }
+          const system::DeviceClaim* now = claims_.find(claim.device.id);
+          if (now && now->serial == claim.serial && claim.serial != serial_before)
+            released(*claims_.release(claim.device.id));
+          reply(Error(written.error().code,
+                      "cannot claim device \"" + claim.device.id +
+                          "\", since it cannot be put on record: " + written.error().message));
+        });
+      });
 }
 
 void Devices::release(const Client& client, const std::string& id, const Reply<api::Device>& reply) {

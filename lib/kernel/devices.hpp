@@ -98,6 +98,7 @@ class Devices {
   bool watching_ = false;
   bool looking_ = false;
   bool awaiting_ = false;
+  bool enumerated_ = false;
   bool whole_ = true;     ///< The next look enumerates.
   bool pausing_ = false;  ///< After a burst, until the pause is over.
   bool stopped_ = false;
