@@ -76,7 +76,7 @@ void Devices::watch() {
   if (monitor_)
     readable_.emplace(kernel_.io(), monitor_->fd());
   else
-    kernel_.log(no_monitor_ + "; devices are enumerated when they are asked for, and no events tell of them");
+    kernel_.log(no_monitor_ + "; they are enumerated when they are asked for, and events tell of them then");
   look();
 }
 

@@ -2,6 +2,8 @@
 
 #include <array>
 #include <cerrno>
+#include <cstdint>
+#include <fstream>
 #include <optional>
 #include <string_view>
 #include <sys/socket.h>
@@ -18,6 +20,14 @@ constexpr int most_discarded = 65'536;
 
 std::string below_sys(const char* path) {
   return "/sys" + text_or_empty(path);
+}
+
+/// In a user namespace the kernel's messages come from a user that is not root there, and libudev throws them
+/// away without a word.
+bool in_user_namespace() {
+  std::ifstream map("/proc/self/uid_map");
+  std::uint64_t inside = 0, outside = 0, count = 0;
+  return map >> inside >> outside >> count && (inside != 0 || outside != 0 || count != UINT32_MAX);
 }
 
 /// What a message says; nothing for what enumerating would not find either: drivers, modules, queues of
@@ -51,6 +61,8 @@ DeviceMonitor::~DeviceMonitor() = default;
 
 Result<std::unique_ptr<DeviceMonitor>> DeviceMonitor::create() {
   const char* const attempt = "cannot hear of devices that come and go: udev gave no monitor";
+  if (in_user_namespace())
+    return Error(Code::unsupported, "cannot hear of devices that come and go in a user namespace");
   auto handles = std::make_unique<Handles>();
   handles->udev.reset(udev_new());
   if (!handles->udev) return system_error(attempt, errno);

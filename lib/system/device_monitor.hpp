@@ -2,7 +2,7 @@
 //
 // Where udevd runs (/run/udev/control), its messages are taken, which have serial numbers and bus places;
 // elsewhere, as in containers, the kernel's. Of network interfaces only those of the daemon's own network
-// namespace are heard.
+// namespace are heard. In a user namespace nothing can be heard: create() is E_UNSUPPORTED there.
 //
 // Order of calls: create() makes the socket, which hears nothing before listen(). Then wait until fd() is
 // readable and take() what has come. take() and discard() read /sys and may block: one worker thread calls

@@ -330,4 +330,21 @@ TEST_CASE("a claim is on record before it is answered") {
   CHECK(claims.find(null) != std::string::npos);
 }
 
+TEST_CASE("where nothing can be heard, as in a user namespace, the list is right all the same") {
+  const std::vector<std::string> inside{"unshare", "--user", "--map-root-user", "--net"};
+  std::vector<std::string> probe = inside;
+  probe.emplace_back("true");
+  if (run(probe).code != 0) {
+    MESSAGE("skipped: no user namespace may be made here");
+    return;
+  }
+  Daemon daemon({.behind = inside});
+  client::Client client = connect(daemon);
+  for (int i = 0; i < 2; ++i)
+    CHECK(
+        must<api::DeviceListResult>(client, "device.list", api::DeviceListParams{"mem", {}}).devices.size() >
+        0);
+  CHECK(daemon.said().find("cannot hear of devices") != std::string::npos);
+}
+
 TEST_SUITE_END();
