@@ -21,6 +21,7 @@ _kairoctl_options() {
     kill) echo "--signal --scope --escalate-after" ;;
     cancel) echo "--reason --grace" ;;
     events) echo "--follow --since --topic --correlation --count" ;;
+      devices) echo "--process --subsystem --type" ;;
     kernel) echo "--processes" ;;
     "") echo "--version" ;;
   esac
@@ -32,7 +33,7 @@ _kairoctl_takes_value() {
     --socket | --reconnect | --state-dir | --correlation-id | --id | --cwd | -e | --env | --label | --stdin | --stdout | --stderr | \
       --timeout | --kill-grace | --retain | --when-full | --on-owner-exit | --from | --stream | --since | --tail | \
       --offset | --status | --owner | -s | --signal | --scope | --escalate-after | --reason | --grace | --topic | --correlation | \
-      --count | --processes) return 0 ;;
+      --count | --processes | --process | --subsystem | --type) return 0 ;;
     -l | -n) return 0 ;;
   esac
   return 1
@@ -64,6 +65,7 @@ _kairoctl() {
     --when-full) COMPREPLY=($(compgen -W "drop-oldest block" -- "$cur")); return ;;
     --on-owner-exit) COMPREPLY=($(compgen -W "keep kill" -- "$cur")); return ;;
     --processes) COMPREPLY=($(compgen -W "keep stop" -- "$cur")); return ;;
+    --process) COMPREPLY=($(compgen -W "$(kairoctl "${socket[@]}" --no-autostart ps --quiet 2> /dev/null)" -- "$cur")); return ;;
     --from) COMPREPLY=($(compgen -W "start end" -- "$cur")); return ;;
     --status) COMPREPLY=($(compgen -W "running exited killed" -- "$cur")); return ;;
     --scope) COMPREPLY=($(compgen -W "group main all" -- "$cur")); return ;;
@@ -81,6 +83,7 @@ _kairoctl() {
     local ids="kairoctl ${socket[*]} --no-autostart ps --quiet"
     case $command in
       spawn | run) COMPREPLY=($(compgen -c -- "$cur")) ;;
+      devices) COMPREPLY=($(compgen -W "list claim release" -- "$cur")) ;;
       kernel) COMPREPLY=($(compgen -W "info stop upgrade" -- "$cur")) ;;
       completion) COMPREPLY=($(compgen -W "bash zsh fish" -- "$cur")) ;;
       write | close-stdin | kill | pause | resume | cancel)

@@ -47,7 +47,7 @@ complete -c kairoctl -n $none -a cancel -d 'Terminate sessions, with a reason'
 complete -c kairoctl -n $none -a forget -d 'Remove ended sessions and their logs'
 complete -c kairoctl -n $none -a events -d 'Print events as they happen'
 complete -c kairoctl -n $none -a metrics -d 'Print the state of the machine'
-complete -c kairoctl -n $none -a devices -d "List the machine's devices"
+complete -c kairoctl -n $none -a devices -d "List the machine's devices, claim and release them"
 complete -c kairoctl -n $none -a ping -d 'Ask whether the daemon answers'
 complete -c kairoctl -n $none -a info -d "Print the daemon's version, limits and features"
 complete -c kairoctl -n $none -a introspect -d 'Print every method with its schema'
@@ -109,6 +109,10 @@ complete -c kairoctl -n '__kairoctl_using events' -s n -l count -x -d 'Leave aft
 
 complete -c kairoctl -n '__kairoctl_using write close-stdin kill pause resume cancel' -a '(__kairoctl_ids)'
 complete -c kairoctl -n '__kairoctl_using attach logs wait status forget' -a '(__kairoctl_ids --all)'
+complete -c kairoctl -n '__kairoctl_using devices' -l process -x -a '(__kairoctl_ids)' -d 'Claim it for this session'
+complete -c kairoctl -n '__kairoctl_using devices' -l subsystem -x -d 'List only these'
+complete -c kairoctl -n '__kairoctl_using devices' -l type -x -d 'List only these'
+complete -c kairoctl -n '__kairoctl_using devices' -a 'list claim release'
 complete -c kairoctl -n '__kairoctl_using kernel' -l processes -x -a 'keep stop' -d 'What stop does to the programs'
 complete -c kairoctl -n '__kairoctl_using kernel' -a 'info stop upgrade'
 complete -c kairoctl -n '__kairoctl_using completion' -a 'bash zsh fish'

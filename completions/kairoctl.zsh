@@ -57,7 +57,7 @@ _kairoctl() {
     'forget:remove ended sessions and their logs'
     'events:print events as they happen'
     'metrics:print the state of the machine'
-    "devices:list the machine's devices"
+    "devices:list the machine's devices, claim and release them"
     'ping:ask whether the daemon answers'
     "info:print the daemon's version, limits and features"
     'introspect:print every method with its schema'
@@ -111,6 +111,10 @@ _kairoctl() {
       _arguments $globals '(-f --follow)'{-f,--follow}'[go on with what happens from now on]' '*--topic[only these]:pattern:' \
         '--since[from this number or time on]:number or time:' '--correlation[only what carries this correlation id]:id:' \
         '(-n --count)'{-n,--count}'[leave after so many]:events:' ;;
+    devices)
+      _arguments $globals '--process[claim it for this session]:session:_kairoctl_running' \
+        '--subsystem[list only these]:subsystem:' '--type[list only these]:type:' \
+        '1:action:(list claim release)' '2:device:' ;;
     kernel)
       _arguments $globals '--processes[what stop does to the programs]:what:(keep stop)' \
         '1:action:(info stop upgrade)' ;;

@@ -20,7 +20,7 @@ Action declare_cancel(OptionSet& set);       // lifecycle.cpp
 Action declare_forget(OptionSet& set);       // lifecycle.cpp
 Action declare_events(OptionSet& set);       // events.cpp
 Action declare_metrics(OptionSet& set);      // system.cpp
-Action declare_devices(OptionSet& set);      // system.cpp
+Action declare_devices(OptionSet& set);      // devices.cpp
 Action declare_ping(OptionSet& set);         // system.cpp
 Action declare_info(OptionSet& set);         // system.cpp
 Action declare_introspect(OptionSet& set);   // system.cpp
@@ -48,7 +48,7 @@ constexpr Command commands[] = {
     {"forget", "Remove ended sessions and their logs", declare_forget},
     {"events", "Print events as they happen", declare_events},
     {"metrics", "Print the state of the machine", declare_metrics},
-    {"devices", "List the machine's devices", declare_devices},
+    {"devices", "List the machine's devices, claim and release them", declare_devices},
     {"ping", "Ask whether the daemon answers", declare_ping},
     {"info", "Print the daemon's version, limits and features", declare_info},
     {"introspect", "Print every method with the schema of its parameters and result", declare_introspect},

@@ -1,4 +1,4 @@
-// kairoctl metrics, devices, ping, info, introspect: the machine and the daemon.
+// kairoctl metrics, ping, info, introspect: the machine and the daemon.
 #include <memory>
 
 #include "context.hpp"
@@ -20,27 +20,6 @@ int print_whole(Context& context, std::string_view method) {
   auto value = decoder.decode(*raw, wire::Shape::any);
   if (!value) return report(value.error());
   write_out(flattened(*value).text());
-  return exit_code::success;
-}
-
-int print_devices(Context& context) {
-  auto client = context.connect();
-  if (!client) return report(client.error());
-  auto raw = client->call_raw("device.list", api::NoParams{});
-  if (!raw) return report(raw.error());
-  wire::PayloadDecoder decoder;
-  auto value = decoder.decode(*raw, wire::Shape::any);
-  if (!value) return report(value.error());
-  const msgpack::object* devices = wire::find_member(*value, "devices");
-  if (!devices || devices->type != msgpack::type::ARRAY) {
-    print_json(*value);
-    return exit_code::success;
-  }
-  const std::span<const msgpack::object> all(devices->via.array.ptr, devices->via.array.size);
-  if (context.globals().table)
-    write_out(listed(all).text());
-  else
-    for (const msgpack::object& each : all) print_json(each);
   return exit_code::success;
 }
 
@@ -70,9 +49,6 @@ Action declare_metrics(OptionSet& options) {
     if (of->prometheus) return print_exposition(context);
     return print_whole(context, of->kernel ? "kernel.metrics" : "system.get_metrics");
   };
-}
-Action declare_devices(OptionSet&) {
-  return print_devices;
 }
 Action declare_ping(OptionSet&) {
   return [](Context& context) { return print_whole(context, "kernel.ping"); };

@@ -1,4 +1,4 @@
-// What the host and the daemon tell about themselves: system.get_metrics and device.list (SPEC 10).
+// What the host and the daemon tell about themselves: system.get_metrics (SPEC 10).
 //
 // What the host does not tell is absent, never zero.
 #pragma once
@@ -15,8 +15,6 @@ namespace kairo::api {
 
 using reflect::defaulted;
 using reflect::field;
-
-// --- system.get_metrics ----------------------------------------------------------------------------
 
 struct CoreUsage {
   std::uint32_t core = 0;
@@ -229,47 +227,6 @@ struct SystemMetrics {
                       field("battery", &S::battery, "Batteries of the host; absent where there are none"),
                       field("uptimeSeconds", &S::uptime_seconds, "Since the boot of the host"),
                       field("daemon", &S::daemon, "The daemon itself"));
-  }
-};
-
-// --- device.list -----------------------------------------------------------------------------------
-
-struct DeviceListParams {
-  std::optional<std::string> subsystem;
-  std::optional<std::string> type;
-  static constexpr auto fields() {
-    using S = DeviceListParams;
-    return std::tuple(
-        field("subsystem", &S::subsystem, "Only devices of this subsystem: block, net, tty, usb, ..."),
-        field("type", &S::type, "Only devices of this type: disk, partition, usb_device, ..."));
-  }
-};
-
-struct Device {
-  std::string id;
-  std::string subsystem;
-  std::optional<std::string> type;
-  std::string path;
-  std::optional<std::string> node;
-  std::optional<std::string> vendor;
-  std::optional<std::string> model;
-  std::optional<std::string> serial;
-  static constexpr auto fields() {
-    using S = Device;
-    return std::tuple(
-        field("id", &S::id, "Unique; the same after a restart, and where the device allows, in another port"),
-        field("subsystem", &S::subsystem, "Subsystem of the kernel"),
-        field("type", &S::type, "Type within the subsystem (DEVTYPE)"),
-        field("path", &S::path, "Directory below /sys"), field("node", &S::node, "Device node below /dev"),
-        field("vendor", &S::vendor, "Maker"), field("model", &S::model, "Model"),
-        field("serial", &S::serial, "Serial number"));
-  }
-};
-
-struct DeviceListResult {
-  std::vector<Device> devices;
-  static constexpr auto fields() {
-    return std::tuple(field("devices", &DeviceListResult::devices, "In order of their ids"));
   }
 };
 

@@ -134,7 +134,18 @@ inline constexpr std::uint64_t throttle_bytes_per_second = 256u << 10;
 inline constexpr std::size_t read_bytes_max = 4u << 20;
 /// Longest long poll of process.read.
 inline constexpr std::chrono::milliseconds longest_poll{3'600'000};
-/// How long a lossless reader's hold outlives a daemon's death (SPEC 5.4).
+/// How long a lossless reader's hold outlives a daemon's death (SPEC 5.4), and a connection's claim of a
+/// device.
 inline constexpr std::chrono::seconds orphaned_hold{30};
+
+// --- devices (SPEC 10) -----------------------------------------------------------------------------
+/// Bytes of the kernel's messages that wait to be read, three thousand or so. What finds no room is made good
+/// by enumerating anew.
+inline constexpr int device_message_bytes = 1 << 20;
+/// Messages of one interval that are taken one by one; a dock and all that is behind it bring two hundred.
+/// Past it the rest of them is thrown away unread and the devices are enumerated anew an interval later, so
+/// that a device that comes and goes all the time fills no journal.
+inline constexpr std::size_t device_burst = 500;
+inline constexpr std::chrono::seconds device_interval{1};
 
 }  // namespace kairo::limits

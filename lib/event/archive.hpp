@@ -38,7 +38,7 @@ class Archive {
   struct Options {
     std::string state_dir;
     FileJournal* journal = nullptr;
-    const Window* window = nullptr;
+    Window* window = nullptr;
     Bounds bounds = {};
     /// The store does not hold what it should; told once, until on_recovered.
     std::function<void(const Error&)> on_problem = [](const Error&) {};

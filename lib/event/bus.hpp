@@ -57,7 +57,7 @@ class Bus {
 
   [[nodiscard]] std::uint64_t newest() const { return journal_->newest(); }
   /// The newest events.
-  [[nodiscard]] const Window& window() const { return window_; }
+  Window& window() { return window_; }
   [[nodiscard]] std::size_t subscribers() const { return subscribers_.size(); }
 
  private:

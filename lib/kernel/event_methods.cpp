@@ -2,6 +2,7 @@
 #include <boost/asio/post.hpp>
 
 #include "event/topic.hpp"
+#include "kernel/devices.hpp"
 #include "kernel/handlers.hpp"
 #include "reflect/decode.hpp"
 #include "wire/payload.hpp"
@@ -139,6 +140,7 @@ void event_subscribe(Kernel& kernel, Call& call, api::EventSubscribeParams param
     return reply(Error(Code::limit_exceeded, "this connection is subscribed to " +
                                                  std::to_string(limits::event_subscriptions) +
                                                  " topics already"));
+  kernel.devices().subscribed(params.topic);
   reply(api::EventSubscribeResult{call.client->subscribe_events(params.topic, params.since_seq),
                                   kernel.bus().newest()});
 }

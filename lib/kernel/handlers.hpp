@@ -1,6 +1,7 @@
 // Every handler, by domain. Each answers its Reply exactly once, now or later.
 #pragma once
 
+#include "api/device.hpp"
 #include "api/methods.hpp"
 #include "api/system.hpp"
 #include "kernel/kernel.hpp"
@@ -48,6 +49,10 @@ Result<void> take_client_event(Kernel&, const std::shared_ptr<Client>&, const ms
 void status(Kernel&, Call&, api::StatusParams, Reply<api::ProcessSession>);
 void kernel_metrics(Kernel&, Call&, api::NoParams, Reply<api::KernelMetricsResult>);
 void get_metrics(Kernel&, Call&, api::NoParams, Reply<api::SystemMetrics>);
+
+// device_methods.cpp
 void device_list(Kernel&, Call&, api::DeviceListParams, Reply<api::DeviceListResult>);
+void device_claim(Kernel&, Call&, api::DeviceClaimParams, Reply<api::Device>);
+void device_release(Kernel&, Call&, api::DeviceParams, Reply<api::Device>);
 
 }  // namespace kairo::kernel

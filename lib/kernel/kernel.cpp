@@ -10,6 +10,7 @@
 #include "base/ids.hpp"
 #include "base/signals.hpp"
 #include "base/version.hpp"
+#include "kernel/devices.hpp"
 
 namespace kairo::kernel {
 namespace {
@@ -32,7 +33,8 @@ Kernel::Kernel(boost::asio::io_context& io, KernelOptions options)
       registry_(limits::live_sessions),
       timers_(io),
       batch_(batch_arena_bytes),
-      metrics_(options_.host_root, "/") {
+      metrics_(options_.host_root, "/"),
+      devices_(std::make_unique<Devices>(*this)) {
   counters_.methods.resize(methods_.all().size() + 1);
 }
 
@@ -68,6 +70,7 @@ void Kernel::start() {
   if (book_damaged_ || book_->wants_compaction()) compact_book();
   // Sessions that stood in what is damaged may have their logs still: nobody knows, so they stay.
   if (!book_damaged_) sweep_logs();
+  devices_->start();
   listener_ = std::make_unique<ipc::Listener>(
       io_, std::move(options_.listener),
       [this](UniqueFd socket, ipc::Peer peer) { accept(std::move(socket), peer); },
@@ -236,6 +239,7 @@ void Kernel::finish(session::Session& session) {
   if (exit_told_.erase(session.key()) == 0) emit_exited(session);
   if (!put_on_record(session)) unrecorded_.insert(session.key());
   session.drop_view();
+  devices_->session_ended(session);
   if (attention)
     if (const auto owner = attention->owner.lock()) {
       owner->owned.erase(session.key());
@@ -490,6 +494,7 @@ void Kernel::client_closed(Client& client) {
         timers_.cancel(wait->timer);
         return true;
       });
+  devices_->client_closed(client);
   clients_.erase(&client);
 }
 
@@ -535,6 +540,7 @@ void Kernel::stop_when_idle(bool at_once) {
   boost::asio::post(io_, [this, done] {
     for (const auto& [pointer, client] : clients_) client->connection().flush();
     timers_.stop();
+    devices_->stop();
     for (const auto& [pointer, client] : clients_) client->connection().close();
     link_->stop();
     boost::asio::post(io_, done);

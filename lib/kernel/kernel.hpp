@@ -62,6 +62,8 @@ inline std::uint64_t until_boot_ms(std::uint64_t boot_us) {
   return boot_us > now ? std::min<std::uint64_t>((boot_us - now) / 1000, 365ull * 24 * 3600 * 1000) : 0;
 }
 
+class Devices;
+
 /// What to do with the processes when the daemon stops.
 using OnShutdown = api::Processes;
 
@@ -127,6 +129,8 @@ class Kernel final : public keeper::Listener {
   const MethodTable& methods() const { return methods_; }
   boost::asio::io_context& io() { return io_; }
   boost::asio::thread_pool& worker() { return worker_; }
+  boost::asio::thread_pool& disk() { return disk_; }
+  Devices& devices() { return *devices_; }
   /// These two are the worker's: nobody else touches them.
   system::MetricsSampler& metrics() { return metrics_; }
   system::ProcessSampler& process_metrics() { return process_metrics_; }
@@ -311,6 +315,7 @@ class Kernel final : public keeper::Listener {
   boost::asio::thread_pool worker_{1};  ///< What may block, and not on the disk that the state is on.
   boost::asio::thread_pool disk_{1};    ///< What waits for that disk.
   system::MetricsSampler metrics_;
+  std::unique_ptr<Devices> devices_;
   system::ProcessSampler process_metrics_;
   Counters counters_;
   Monitor monitor_{*this};

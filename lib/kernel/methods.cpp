@@ -6,6 +6,19 @@
 namespace kairo::kernel {
 namespace {
 
+/// The session that a request names, if it names one; for params that may.
+template <class P>
+requires requires(const P& params) {
+  params.id.size();
+}
+const std::string* session_of(const P& params, Needs needs) {
+  return needs == Needs::reach ? &params.id : nullptr;
+}
+const std::string* session_of(const api::SpawnParams&, Needs) = delete;
+const std::string* session_of(const api::DeviceClaimParams& params, Needs) {
+  return params.process_id ? &*params.process_id : nullptr;
+}
+
 template <class P, class R>
 Method row(std::string_view name, Needs needs, void (*handler)(Kernel&, Call&, P, Reply<R>),
            std::string_view text) {
@@ -29,12 +42,13 @@ Method row(std::string_view name, Needs needs, void (*handler)(Kernel&, Call&, P
     if (!reflect::decode(context, params ? *params : none, decoded))
       return answerer.fail(std::move(context).take_error());
     Reply<R> reply(std::move(answerer));
-    if constexpr (requires { decoded.id.size(); } && !std::is_same_v<P, api::SpawnParams>) {
-      const auto starting = needs == Needs::reach ? kernel.starting.find(decoded.id) : kernel.starting.end();
+    if constexpr (requires { session_of(decoded, needs); }) {
+      const std::string* id = session_of(decoded, needs);
+      const auto starting = id ? kernel.starting.find(*id) : kernel.starting.end();
       if (starting != kernel.starting.end()) {
         if (starting->second.size() >= limits::requests_behind_launch)
           return reply(Error(Code::limit_exceeded,
-                             "too many requests wait for the launch of session \"" + decoded.id + "\""));
+                             "too many requests wait for the launch of session \"" + *id + "\""));
         starting->second.push_back([handler, &kernel, client = call.client, decoded = std::move(decoded),
                                     reply, correlation = std::string(call.correlation_id),
                                     causation = std::string(call.causation_id)]() mutable {
@@ -85,7 +99,9 @@ MethodTable::MethodTable() {
       row("event.query", Needs::nothing, event_query, "Stored events that the caller may see, in pages"),
       row("event.publish", Needs::nothing, event_publish, "Publishes an event"),
       row("system.get_metrics", Needs::nothing, get_metrics, "Load of the host and of the daemon"),
-      row("device.list", Needs::nothing, device_list, "Devices as udev knows them"),
+      row("device.list", Needs::nothing, device_list, "Devices as udev knows them, and who has claimed them"),
+      row("device.claim", Needs::nothing, device_claim, "Claims a device for a session or this connection"),
+      row("device.release", Needs::nothing, device_release, "Ends the claim of a device"),
   };
   for (const Method& method : methods_) by_name_.emplace(method.name, &method);
 }

@@ -6,6 +6,7 @@
 
 #include <boost/asio/post.hpp>
 
+#include "kernel/devices.hpp"
 #include "kernel/kernel.hpp"
 
 namespace kairo::kernel {
@@ -58,6 +59,7 @@ Result<void> Kernel::open_files() {
   for (const std::string& each : book->damages) log(each);
   book_damaged_ = !book->damages.empty();
   book_.emplace(std::move(book->book));
+  if (auto claims = devices_->open(state_dir.get()); !claims) return claims;
   // Before a keeper that is started now puts a table of its own in its place.
   UniqueFd table(::openat(state_dir.get(), "table", O_RDWR | O_CLOEXEC | O_NOFOLLOW));
   if (table)

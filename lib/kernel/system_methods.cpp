@@ -1,10 +1,9 @@
-// system.* and device.*, kernel.metrics, and process.status, which may look at processes: what may block is
+// system.*, kernel.metrics, and process.status, which may look at processes: what may block is
 // read on the worker thread and answered on the kernel's.
 #include <boost/asio/post.hpp>
 
 #include "kernel/handlers.hpp"
 #include "kernel/self_metrics.hpp"
-#include "system/devices.hpp"
 
 namespace kairo::kernel {
 namespace {
@@ -64,17 +63,6 @@ void status(Kernel& kernel, Call& call, api::StatusParams params, Reply<api::Pro
           reply(view);
         });
       });
-}
-
-void device_list(Kernel& kernel, Call&, api::DeviceListParams params, Reply<api::DeviceListResult> reply) {
-  on_worker<api::DeviceListResult>(kernel, reply,
-                                   [params = std::move(params)]() -> Result<api::DeviceListResult> {
-                                     auto devices = system::list_devices(params);
-                                     if (!devices) return std::move(devices).error();
-                                     api::DeviceListResult result;
-                                     result.devices = std::move(*devices);
-                                     return result;
-                                   });
 }
 
 }  // namespace kairo::kernel

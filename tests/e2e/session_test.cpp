@@ -1,4 +1,7 @@
 // Sessions from the command line: start, find, wait, act, forget.
+#include <csignal>
+#include <unistd.h>
+
 #include <doctest/doctest.h>
 
 #include "e2e/support.hpp"
@@ -218,6 +221,43 @@ TEST_CASE("ping, info, metrics, devices and introspect answer") {
   CHECK(daemon.ctl({"devices"}).code == 0);
   for (const std::string command : {"info", "metrics", "devices"})
     CHECK(lines_of(daemon.ctl({command, "--table"}).out).size() > 1);
+}
+
+TEST_CASE("devices are listed by what they are, and claimed by a command that stays or for a session") {
+  Daemon daemon;
+  const std::string null = "mem:/devices/virtual/mem/null";
+  const auto holder = [&] {
+    for (const std::string& line : lines_of(daemon.ctl({"devices", "list", "--subsystem", "mem"}).out)) {
+      CHECK(json_at(line, "/subsystem") == "mem");
+      if (json_at(line, "/id") == null)
+        return json_at(line, "/claimedBy/owner") + " " + json_at(line, "/claimedBy/processId");
+    }
+    return std::string("no such device");
+  };
+  CHECK(holder() == " ");
+  CHECK(daemon.ctl({"devices", "--type", "no-such-type"}).out == "");
+  const std::string user = "user:" + std::to_string(getuid());
+
+  Program claim(daemon.ctl_argv({"devices", "claim", null}));
+  claim.await_out("\n");
+  CHECK(json_at(claim.out(), "/claimedBy/owner") == user);
+  CHECK(holder() == user + " ");
+  const Ran refused = daemon.ctl({"devices", "claim", null});
+  CHECK(refused.code == 1);
+  CHECK(json_at(refused.err, "/error/code") == "E_ALREADY_EXISTS");
+  CHECK(json_at(refused.err, "/error/details/owner") == user);
+  claim.signal(SIGINT);
+  claim.wait();
+  eventually([&] { return holder() == " "; }, "the end of the claim");
+
+  const std::string id = spawned(daemon, child({}, {"cat"}));
+  CHECK(json_at(daemon.ctl({"devices", "claim", null, "--process", id}).out, "/claimedBy/processId") == id);
+  CHECK(holder() == user + " " + id);
+  CHECK(daemon.ctl({"devices", "release", null}).code == 0);
+  CHECK(holder() == " ");
+  CHECK(daemon.ctl({"devices", "claim"}).code == 64);
+  CHECK(daemon.ctl({"devices", "seize", null}).code == 64);
+  CHECK(daemon.ctl({"devices", "release", null, "--process", id}).code == 64);
 }
 
 TEST_SUITE_END();

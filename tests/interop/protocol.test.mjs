@@ -16,7 +16,7 @@ kairoTest('ping, info and introspect describe the kernel', async ({ client, daem
     'kernel.ping kernel.info kernel.introspect kernel.stop kernel.upgrade identify process.spawn process.status process.list process.wait ' +
     'process.kill process.pause process.resume process.cancel process.forget process.stdin.write ' +
     'process.stdin.close process.attach process.detach process.credit process.read event.subscribe ' +
-    'event.unsubscribe event.publish system.get_metrics device.list kernel.metrics';
+    'event.unsubscribe event.publish system.get_metrics device.list device.claim device.release kernel.metrics';
   for (const name of wanted.split(' ')) assert.ok(names.includes(name), `${name} is described`);
   for (const { name, params, result } of methods)
     for (const schema of [params, result]) assert.equal(schema.type, 'object', `${name} has schemas of objects`);

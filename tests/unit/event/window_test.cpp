@@ -9,10 +9,10 @@ using event::Window;
 namespace {
 
 Window::Entry entry(std::uint64_t seq, std::size_t bytes = 10) {
-  auto made = std::make_shared<event::Recorded>();
-  made->event.seq = seq;
-  made->encoded = std::string(bytes, 'x');
-  return made;
+  event::Fact fact;
+  fact.event.seq = seq;
+  fact.event.data.msgpack = "\xdb" + std::string(4, '\0') + std::string(bytes, 'x');
+  return std::make_shared<event::Recorded>(std::move(fact));
 }
 
 }  // namespace
