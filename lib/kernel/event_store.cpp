@@ -6,6 +6,11 @@
 namespace kairo::kernel {
 namespace {
 
+/// How late the store may be; a query waits for nothing but what it lacks.
+constexpr std::chrono::milliseconds feed_interval{250};
+/// And how many events behind: a quarter of the window.
+constexpr std::uint64_t feed_events = limits::event_window / 4;
+
 event::Archive::Bounds bounds_of(const Settings& settings) {
   return {settings.event_store_bytes, std::chrono::hours(settings.event_store_hours)};
 }
@@ -39,6 +44,16 @@ void Kernel::start_archive(Result<event::Store::Opened> opened) {
 
 void Kernel::bound_archive() {
   archive_->set_bounds(bounds_of(settings()));
+}
+
+void Kernel::feed_archive_soon() {
+  // To wake its thread for every event would cost the other processor core what a spawn takes from it.
+  if (++unfed_events_ % feed_events == 0) archive_->grew();
+  if (std::exchange(feed_due_, true)) return;
+  timers_.after(feed_interval, [this] {
+    feed_due_ = false;
+    archive_->grew();
+  });
 }
 
 std::optional<std::string> Kernel::viewer(const access::Principal& who) const {

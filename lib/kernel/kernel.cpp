@@ -431,7 +431,7 @@ void Kernel::emit_kernel(const std::string& type, reflect::Any data) {
 
 Result<void> Kernel::announce(event::Fact& fact, event::Window::Entry& recorded) {
   auto published = bus_->publish(fact, recorded);
-  archive_->grew();
+  feed_archive_soon();
   if (!published) ++counters_.unrecorded_events;
   sync_journal_soon();
   const SteadyTime now = SteadyClock::now();

@@ -261,6 +261,7 @@ class Kernel final : public keeper::Listener {
   void bound_archive();
   void restore_ended();
   void sync_journal_soon();
+  void feed_archive_soon();
   void journal_synced(const Result<void>& synced);
   /// Looks for what nobody tells: a clock that was set, a state directory that was removed.
   void look_around();
@@ -303,6 +304,8 @@ class Kernel final : public keeper::Listener {
   event::FileJournal* journal_ = nullptr;    ///< The bus's.
   std::unique_ptr<event::Archive> archive_;  ///< Made by open_files(); uses the bus and the journal.
   bool journal_sync_due_ = false;
+  bool feed_due_ = false;
+  std::uint64_t unfed_events_ = 0;
   bool journal_failing_ = false;
   bool journal_unsynced_ = false;
   bool state_dir_gone_ = false;
