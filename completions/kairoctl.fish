@@ -45,7 +45,7 @@ complete -c kairoctl -n $none -a pause -d 'Stop sessions where they are'
 complete -c kairoctl -n $none -a resume -d 'Let paused sessions go on'
 complete -c kairoctl -n $none -a cancel -d 'Terminate sessions, with a reason'
 complete -c kairoctl -n $none -a forget -d 'Remove ended sessions and their logs'
-complete -c kairoctl -n $none -a events -d 'Print events as they happen'
+complete -c kairoctl -n $none -a events -d 'Print events: those stored, or with -f those to come'
 complete -c kairoctl -n $none -a metrics -d 'Print the state of the machine'
 complete -c kairoctl -n $none -a devices -d "List the machine's devices, claim and release them"
 complete -c kairoctl -n $none -a ping -d 'Ask whether the daemon answers'

@@ -55,7 +55,7 @@ _kairoctl() {
     'resume:let paused sessions go on'
     'cancel:terminate sessions, with a reason'
     'forget:remove ended sessions and their logs'
-    'events:print events as they happen'
+    'events:print events: those stored, or with -f those to come'
     'metrics:print the state of the machine'
     "devices:list the machine's devices, claim and release them"
     'ping:ask whether the daemon answers'

@@ -46,7 +46,7 @@ constexpr Command commands[] = {
     {"resume", "Let paused sessions go on", declare_resume},
     {"cancel", "Terminate sessions, with a reason that is recorded", declare_cancel},
     {"forget", "Remove ended sessions and their logs", declare_forget},
-    {"events", "Print events as they happen", declare_events},
+    {"events", "Print events: those stored, or with -f those to come", declare_events},
     {"metrics", "Print the state of the machine", declare_metrics},
     {"devices", "List the machine's devices, claim and release them", declare_devices},
     {"ping", "Ask whether the daemon answers", declare_ping},

@@ -87,7 +87,8 @@ class Events {
     ++printed_;
   }
 
-  /// What is stored behind the last number, up to `to`; without it up to the newest.
+  /// What is stored behind the last number, up to `to`; without it up to the newest. What is gone of a
+  /// stretch that begins with a number is told.
   Result<void> print_pages(std::optional<std::uint64_t> to, std::optional<std::string> from_time = {}) {
     for (;;) {
       api::EventQueryParams params = query();
@@ -95,6 +96,11 @@ class Events {
       auto page = client_.call<api::EventQueryResult>("event.query", params);
       if (!page) return std::move(page).error();
       if (!to) to = page->newest_seq;  // what comes meanwhile is no longer asked for
+      if (last_ > 0 && page->oldest_seq > last_ + 1 && *to > last_) {
+        const std::uint64_t gone = std::min(page->oldest_seq - 1, *to);
+        tell_missed(last_ + 1, gone);
+        last_ = gone;
+      }
       for (const api::Event& each : page->events) {
         if (each.seq.value_or(0) > *to) return {};
         print(each, reflect::to_msgpack(each));
@@ -105,14 +111,7 @@ class Events {
   }
 
   Result<void> print_stored() {
-    if (is_number(options_.since)) {
-      last_ = std::stoull(options_.since);
-      api::EventQueryParams probe = query();
-      probe.limit = 1;
-      auto first = client_.call<api::EventQueryResult>("event.query", probe);
-      if (!first) return std::move(first).error();
-      if (first->oldest_seq > last_ + 1) tell_missed(last_ + 1, first->oldest_seq - 1);
-    }
+    if (is_number(options_.since)) last_ = std::stoull(options_.since);
     std::optional<std::string> from_time;
     if (!options_.since.empty() && !is_number(options_.since))
       from_time = parse_time("--since", options_.since);

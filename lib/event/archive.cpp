@@ -16,7 +16,10 @@ constexpr std::chrono::minutes prune_interval{1};
 }  // namespace
 
 Archive::Archive(Options options, std::unique_ptr<Store> store, std::optional<Error> why_not)
-    : options_(std::move(options)), store_(std::move(store)), bounds_(options_.bounds) {
+    : options_(std::move(options)),
+      store_(std::move(store)),
+      bounds_(options_.bounds),
+      age_counts_at_(SteadyClock::now() + options_.calm) {
   thread_ = std::thread([this, why_not = std::move(why_not)] {
     if (why_not) {
       give_up_ = why_not->code == Code::unsupported;
@@ -42,6 +45,11 @@ void Archive::set_bounds(Bounds bounds) {
     grown_ = true;
   }
   wake_.notify_one();
+}
+
+void Archive::clock_was_set() {
+  const std::lock_guard lock(mutex_);
+  age_counts_at_ = SteadyClock::now() + options_.calm;
 }
 
 void Archive::grew() {
@@ -130,7 +138,7 @@ Result<void> Archive::feed() {
     auto done = store_->prepare();
     if (!done) return done;
     prepared_ = true;
-    position_ = store_->newest();
+    stored_ = position_ = store_->newest();
   }
   const std::uint64_t newest = options_.window->newest();
   while (position_ < newest && !stopping()) {
@@ -139,6 +147,7 @@ Result<void> Archive::feed() {
     if (!fed) return fed;
     options_.journal->hold_behind(position_);
     options_.window->stored(position_);
+    stored_ = position_;
     prune();
   }
   if (std::exchange(failing_, false)) options_.on_recovered();
@@ -207,11 +216,16 @@ Result<void> Archive::feed_from_journal() {
 void Archive::prune() {
   if (!store_ || !prepared_ || failing_) return;
   Bounds bounds;
+  SteadyTime age_counts_at;
   {
     const std::lock_guard lock(mutex_);
     bounds = bounds_;
+    age_counts_at = age_counts_at_;
   }
-  auto more = store_->prune(bounds.bytes, even_now() - bounds.age);
+  // A clock that was wrong at the start, or is being set, must not make everything old at once.
+  std::optional<SystemTime> oldest;
+  if (SteadyClock::now() >= age_counts_at) oldest = system_now() - bounds.age;
+  auto more = store_->prune(bounds.bytes, oldest);
   if (!more) return failed(more.error());
   if (*more) {
     // The rest comes with the next turn, which requests may precede.
@@ -238,10 +252,14 @@ Result<Page> Archive::answer(const Request& request) {
     auto added = add_from_journal(request, page);
     if (!added) return std::move(added).error();
   }
-  const std::uint64_t oldest = store_ && store_->oldest() > 0 ? store_->oldest() : options_.journal->oldest();
+  std::uint64_t oldest = options_.journal->oldest();
+  if (store_ && prepared_ && store_->oldest() > 0)
+    oldest = store_->oldest();
+  else if (store_ && prepared_ && store_->pruned() > 0)
+    oldest = store_->pruned() + 1;  // what the journal still has of that is not shown again
   const std::uint64_t first = oldest > 0 ? oldest : request.newest + 1;
-  page.oldest = oldest;
-  if (request.query.since_seq + 1 < first)
+  page.oldest = first;
+  if (request.query.since_seq < first - 1)
     page.gaps.insert(page.gaps.begin(), Gap{request.query.since_seq + 1, first - 1});
   return page;
 }

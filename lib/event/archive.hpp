@@ -14,6 +14,7 @@
 // functions given in Options, and `done` of ask(), run on the archive's.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -40,6 +41,8 @@ class Archive {
     FileJournal* journal = nullptr;
     Window* window = nullptr;
     Bounds bounds = {};
+    /// How long the clock must have gone evenly before events are removed for their age.
+    std::chrono::seconds calm = std::chrono::hours(1);
     /// The store does not hold what it should; told once, until on_recovered.
     std::function<void(const Error&)> on_problem = [](const Error&) {};
     std::function<void()> on_recovered = [] {};
@@ -54,6 +57,10 @@ class Archive {
   Archive& operator=(const Archive&) = delete;
 
   void set_bounds(Bounds bounds);
+  /// Times that were told before may be wrong.
+  void clock_was_set();
+  /// Number up to which everything is stored; may be called from any thread.
+  [[nodiscard]] std::uint64_t stored() const { return stored_; }
   /// Says that the window has grown. Cheap.
   void grew();
   /// Answers with what the store and the journal hold, up to the newest event of the window at this call.
@@ -85,11 +92,13 @@ class Archive {
   std::uint64_t position_ = 0;  ///< All that is to be had up to here is in the store.
   bool failing_ = false;
   SteadyTime retry_at_{};
+  std::atomic<std::uint64_t> stored_{0};  ///< position_, for others.
 
   std::mutex mutex_;  ///< For all that follows.
   std::condition_variable wake_;
   std::deque<Request> requests_;
   Bounds bounds_;
+  SteadyTime age_counts_at_;
   bool stop_ = false;
   bool asleep_ = false;  ///< The thread waits for the window to grow.
   bool grown_ = false;

@@ -25,6 +25,8 @@ constexpr std::array<const char*, Store::version> migrations = {
     "CREATE INDEX events_by_time ON events(time_us);"
     "CREATE TABLE gaps(first INTEGER PRIMARY KEY, last INTEGER NOT NULL);",
     "CREATE INDEX events_by_type ON events(type, seq);",
+    // pruned: everything up to this number was removed
+    "CREATE TABLE marks(name TEXT PRIMARY KEY, value INTEGER NOT NULL);",
 };
 
 /// Pages that SQLite keeps in memory: the upper levels of five trees.
@@ -33,6 +35,11 @@ constexpr const char* cache = "PRAGMA cache_size = -8192";
 constexpr const char* log_size = "PRAGMA journal_size_limit = 8388608";
 /// Rows that prune() removes at once.
 constexpr std::int64_t prune_rows = 4000;
+/// What a row takes beside its texts and data in the file, its places in the indexes included.
+constexpr std::int64_t file_row_bytes = 200;
+/// Numbers that a query without an index looks through for one page, so that it holds others for some tens of
+/// milliseconds at most.
+constexpr std::uint64_t scanned_numbers = 50'000;
 /// What a row takes beside its texts and data, about.
 constexpr std::size_t row_bytes = 64;
 
@@ -86,7 +93,8 @@ Fact fact_of(sqlite3_stmt* row) {
 
 std::size_t bytes_of(const Fact& fact) {
   return row_bytes + fact.event.data.msgpack.size() + fact.event.type.size() + fact.event.source.size() +
-         fact.owner.size() + fact.process_id.size() + fact.event.id.size();
+         fact.owner.size() + fact.process_id.size() + fact.event.id.size() +
+         fact.event.correlation_id.value_or("").size() + fact.event.causation_id.value_or("").size();
 }
 
 /// The part of a pattern before its first wildcard, and whether there is one.
@@ -237,7 +245,14 @@ Result<void> Store::find_ends() {
   if (!newest) return std::move(newest).error();
   auto oldest = number("SELECT min(seq) FROM events");
   if (!oldest) return std::move(oldest).error();
-  newest_ = std::max(newest_, *newest);
+  auto marks = number("SELECT count(*) FROM sqlite_master WHERE name = 'marks'");
+  if (!marks) return std::move(marks).error();
+  if (*marks > 0) {
+    auto pruned = number("SELECT max(value) FROM marks WHERE name = 'pruned'");
+    if (!pruned) return std::move(pruned).error();
+    pruned_ = *pruned;
+  }
+  newest_ = std::max({newest_, *newest, pruned_});
   oldest_ = *oldest;
   return {};
 }
@@ -330,30 +345,34 @@ void Store::roll_back() {
   if (sqlite3_get_autocommit(db_) == 0) sqlite3_exec(db_, "ROLLBACK", nullptr, nullptr, nullptr);
 }
 
-Result<bool> Store::prune(std::uint64_t max_bytes, SystemTime oldest) {
+Result<bool> Store::prune(std::uint64_t max_bytes, std::optional<SystemTime> oldest) {
   if (oldest_ == 0) return false;
   auto pages = number("PRAGMA page_count");
   if (!pages) return std::move(pages).error();
   auto unused = number("PRAGMA freelist_count");
   if (!unused) return std::move(unused).error();
-  const bool too_large = (*pages - *unused) * page_bytes_ > max_bytes;
-  // Whole stretches from the oldest on, so that no hole comes to be: up to the last one that is too old.
-  const std::int64_t cutoff = too_large ? INT64_MAX : oldest.time_since_epoch().count();
-  auto first = statement("SELECT time_us FROM events ORDER BY seq LIMIT 1");
-  if (!first) return std::move(first).error();
-  const bool any = sqlite3_step(*first) == SQLITE_ROW && sqlite3_column_int64(*first, 0) < cutoff;
-  sqlite3_reset(*first);
+  const std::uint64_t used = (*pages - *unused) * page_bytes_;
+  // A little more than must be, so that not every event prunes.
+  std::int64_t over = used > max_bytes ? static_cast<std::int64_t>(used - max_bytes + max_bytes / 64) : 0;
+  const std::int64_t cutoff = oldest ? oldest->time_since_epoch().count() : INT64_MIN;
+  // Whole stretches from the oldest on, so that no hole comes to be; the newest event stays.
+  auto rows = statement(
+      "SELECT seq, time_us, length(data) + length(type) + length(owner) + length(id) + length(source) + "
+      "coalesce(length(correlation_id), 0) + coalesce(length(causation_id), 0) FROM events WHERE seq < ? "
+      "ORDER BY seq LIMIT ?");
+  if (!rows) return std::move(rows).error();
+  bind(*rows, 1, newest_);
+  bind(*rows, 2, prune_rows);
   std::uint64_t upto = 0;
-  if (any) {
-    auto last = statement(
-        "SELECT max(seq) FROM (SELECT seq, time_us FROM events ORDER BY seq LIMIT ?) WHERE time_us < ?");
-    if (!last) return std::move(last).error();
-    bind(*last, 1, prune_rows);
-    bind(*last, 2, cutoff);
-    if (sqlite3_step(*last) != SQLITE_ROW) return failure("read");
-    upto = number_of(*last, 0);
-    sqlite3_reset(*last);
+  int got;
+  while ((got = sqlite3_step(*rows)) == SQLITE_ROW) {
+    if (over <= 0 && sqlite3_column_int64(*rows, 1) >= cutoff) break;
+    upto = number_of(*rows, 0);
+    over -= sqlite3_column_int64(*rows, 2) + file_row_bytes;
   }
+  const bool failed = got != SQLITE_ROW && got != SQLITE_DONE;
+  if (failed) return failure("read");
+  sqlite3_reset(*rows);
   if (upto == 0) {
     // A bound that was lowered: what is free goes back to the file system, a little at a time.
     if (*unused * 2 > *pages && *unused > 1024) {
@@ -362,20 +381,33 @@ Result<bool> Store::prune(std::uint64_t max_bytes, SystemTime oldest) {
     }
     return false;
   }
-  for (const char* sql : {"DELETE FROM events WHERE seq <= ?", "DELETE FROM gaps WHERE last <= ?"}) {
-    auto removal = statement(sql);
-    if (!removal) return std::move(removal).error();
-    bind(*removal, 1, upto);
-    if (sqlite3_step(*removal) != SQLITE_DONE) {
-      Error error = failure("prune");
-      roll_back();
-      return error;
-    }
-    sqlite3_reset(*removal);
-  }
+  auto removed = remove_upto(upto);
+  if (!removed) return std::move(removed).error();
   auto found = find_ends();
   if (!found) return std::move(found).error();
   return true;
+}
+
+Result<void> Store::remove_upto(std::uint64_t upto) {
+  auto begun = run("BEGIN IMMEDIATE");
+  if (!begun) return begun;
+  for (const char* sql : {"DELETE FROM events WHERE seq <= ?", "DELETE FROM gaps WHERE last <= ?",
+                          "INSERT OR REPLACE INTO marks VALUES('pruned', ?)"}) {
+    auto step = statement(sql);
+    if (step) {
+      bind(*step, 1, upto);
+      if (sqlite3_step(*step) == SQLITE_DONE) {
+        sqlite3_reset(*step);
+        continue;
+      }
+    }
+    Error error = failure("prune");
+    roll_back();
+    return error;
+  }
+  auto done = run("COMMIT");
+  if (!done) roll_back();
+  return done;
 }
 
 // --- reading ---------------------------------------------------------------------------------------
@@ -413,7 +445,8 @@ Result<void> Store::find_gaps(const Query& query, Page& page) {
 
 Result<Page> Store::query(const Query& query) {
   Page page;
-  std::uint64_t first = query.since_seq + 1;
+  // No number is above INT64_MAX, which SQLite could not hold.
+  std::uint64_t first = std::min<std::uint64_t>(query.since_seq, INT64_MAX) + 1;
   std::uint64_t last = std::min<std::uint64_t>(query.to_seq.value_or(INT64_MAX), INT64_MAX);
   bool any = first <= newest_ && first <= last;
   const bool by_id = query.correlation_id || query.process_id;
@@ -425,6 +458,11 @@ Result<Page> Store::query(const Query& query) {
   // A plus sign keeps a condition from choosing the index: the one that excludes most is to do so.
   bool wild = false;
   const std::string fixed(fixed_part(query.topic, wild));
+  const std::uint64_t end = std::min(last, newest_);
+  if (any && !by_id && wild) {
+    first = std::max(first, oldest_);
+    if (end > first && end - first >= scanned_numbers) last = first + scanned_numbers - 1;
+  }
   std::string sql =
       "SELECT seq, time_us, type, owner, correlation_id, causation_id, process_id, id, source, data FROM "
       "events "
@@ -467,6 +505,10 @@ Result<Page> Store::query(const Query& query) {
     if (failed) return failure("read");
     sqlite3_reset(row);
     sqlite3_clear_bindings(row);
+  }
+  if (!page.more && any && last < end) {
+    page.more = true;
+    page.upto = last;
   }
   if (!page.more) page.upto = std::max(query.since_seq, std::min(newest_, query.to_seq.value_or(newest_)));
   auto gaps = find_gaps(query, page);

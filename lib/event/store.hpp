@@ -58,7 +58,7 @@ struct Gap {
 struct Page {
   std::vector<Fact> facts;   ///< In order.
   std::uint64_t upto = 0;    ///< Whatever the query admits up to this number is in the page.
-  bool more = false;         ///< The page was full: there is at least one further event.
+  bool more = false;         ///< There may be more behind `upto`; the page may be empty all the same.
   std::vector<Gap> gaps;     ///< Between since_seq and `upto`, in order.
   std::uint64_t oldest = 0;  ///< The oldest event that is to be had; 0 where there is none.
   std::size_t bytes = 0;     ///< About what its events take.
@@ -70,7 +70,7 @@ class Store {
  public:
   struct Opened;
   static constexpr const char* file_name = "events.sqlite";
-  static constexpr int version = 2;
+  static constexpr int version = 3;
 
   /// Opens or makes the file; the format of one that is there stays as it is. A damaged file is set aside and
   /// told. E_UNSUPPORTED: it is a younger version's; other errors: there cannot be a store in that place now.
@@ -89,9 +89,9 @@ class Store {
   Result<void> add(const Gap& gap);
   Result<void> commit();
 
-  /// Removes the oldest events while they are over one of the bounds, a few thousand at most; gives whether
-  /// there may be more to remove.
-  Result<bool> prune(std::uint64_t max_bytes, SystemTime oldest);
+  /// Removes the oldest events while they are over one of the bounds (`oldest`: where age counts), a few
+  /// thousand at most and never the newest; gives whether there may be more to remove.
+  Result<bool> prune(std::uint64_t max_bytes, std::optional<SystemTime> oldest);
 
   Result<Page> query(const Query& query);
 
@@ -99,6 +99,8 @@ class Store {
   [[nodiscard]] std::uint64_t newest() const { return newest_; }
   /// Number of the oldest event; 0 where there is none.
   [[nodiscard]] std::uint64_t oldest() const { return oldest_; }
+  /// Everything up to this number was removed by prune(); 0: nothing was.
+  [[nodiscard]] std::uint64_t pruned() const { return pruned_; }
   /// Whether an error has shown that the file is damaged: close the store, set_aside(), open another.
   [[nodiscard]] bool damaged() const { return damaged_; }
 
@@ -120,6 +122,7 @@ class Store {
   void roll_back();
   Result<void> begin_log();
   Result<void> find_ends();
+  Result<void> remove_upto(std::uint64_t upto);
   Result<void> find_gaps(const Query& query, Page& page);
   Result<bool> narrow_by_time(const Query& query, std::uint64_t& first, std::uint64_t& last);
 
@@ -127,6 +130,7 @@ class Store {
   std::map<std::string, Statement, std::less<>> statements_;
   std::uint64_t newest_ = 0;
   std::uint64_t oldest_ = 0;
+  std::uint64_t pruned_ = 0;
   std::uint64_t batch_newest_ = 0;
   std::uint64_t batch_oldest_ = 0;
   std::uint64_t page_bytes_ = 4096;

@@ -118,9 +118,7 @@ void Client::send_event(const event::Recorded& recorded, std::string_view subscr
     return;
   }
   api::append_event(connection_->outbox(), recorded.encoded, subscription_id);
-  ++kernel_.counters().event_frames;
-  if (connection_->sent_bytes() >= waiting_event_.end)
-    waiting_event_ = {connection_->sent_bytes() + connection_->outbox_bytes(), SteadyClock::now()};
+  note_event_frames(1);
   connection_->wrote();
 }
 
@@ -131,10 +129,36 @@ std::optional<SteadyTime> Client::event_waits_since() const {
 
 void Client::on_drained() {
   for (const auto& [id, each] : events_) each->resume();
+  next_query();
   if (missed_.count == 0) return;
   const Missed missed = std::exchange(missed_, {});
   api::append_event(connection_->outbox(), lagged_event(missed.first, missed.last, missed.count, {}));
   ++kernel_.counters().event_frames;
+}
+
+void Client::query_events(std::function<void()> start) {
+  queries_.push_back(std::move(start));
+  next_query();
+}
+
+void Client::queried() {
+  querying_ = false;
+  next_query();
+}
+
+void Client::next_query() {
+  if (querying_ || queries_.empty() || !open() || connection_->outbox_bytes() > limits::event_replay_bytes)
+    return;
+  querying_ = true;
+  const auto start = std::move(queries_.front());
+  queries_.pop_front();
+  start();
+}
+
+void Client::note_event_frames(std::size_t count) {
+  kernel_.counters().event_frames += count;
+  if (count > 0 && connection_->sent_bytes() >= waiting_event_.end)
+    waiting_event_ = {connection_->sent_bytes() + connection_->outbox_bytes(), SteadyClock::now()};
 }
 
 std::string Client::subscribe_events(const std::string& pattern, std::optional<std::uint64_t> since_seq) {
@@ -286,6 +310,7 @@ void Client::on_closed(const Error* why) {
   const auto keep = shared_from_this();
   drop_output();
   events_.clear();
+  queries_.clear();
   kernel_.client_closed(*this);
 }
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -49,6 +50,8 @@ class Client final : public ipc::Handler, public std::enable_shared_from_this<Cl
   void send_event(const event::Recorded& recorded, std::string_view subscription_id);
   /// Since when an event has been waiting for this peer to read, where one has.
   [[nodiscard]] std::optional<SteadyTime> event_waits_since() const;
+  /// So many events were put into the outbox.
+  void note_event_frames(std::size_t count);
 
   // --- output
   OutputSubscription& subscribe(session::Session& session, OutputSubscription::Options options);
@@ -71,8 +74,14 @@ class Client final : public ipc::Handler, public std::enable_shared_from_this<Cl
   bool unsubscribe_events(const std::string& id);
   [[nodiscard]] std::size_t event_subscriptions() const { return events_.size(); }
 
-  /// The correlation id of the session that the peer belongs to; absent until somebody asked.
-  std::optional<std::string> inherited_correlation;
+  /// Queries of a connection are answered one after the other, each when the peer has taken what waits for
+  /// it, so that neither the answers nor the store's time are one client's. `start` calls queried() in the
+  /// end.
+  void query_events(std::function<void()> start);
+  void queried();
+
+  /// The session that the peer belongs to, by key, 0 for none; absent until somebody asked.
+  std::optional<std::uint64_t> comes_from;
   /// Sessions that have not ended and whose events are pushed to this connection, by key.
   std::unordered_set<std::uint64_t> owned;
   /// Sessions to be killed with this connection (onOwnerExit "kill"), by key.
@@ -110,6 +119,9 @@ class Client final : public ipc::Handler, public std::enable_shared_from_this<Cl
   std::vector<OutputSubscription*> in_batch_;
   std::vector<std::string> doomed_;  ///< Subscriptions that end once the batch is handed over.
   std::unordered_map<std::string, std::shared_ptr<EventSubscription>> events_;
+  void next_query();
+  std::deque<std::function<void()>> queries_;
+  bool querying_ = false;
   struct Missed {
     std::uint64_t first = 0;
     std::uint64_t last = 0;

@@ -13,9 +13,10 @@ constexpr std::size_t ancestors = 64;
 }  // namespace
 
 session::Session* Kernel::session_of(const Client& client) const {
-  // Looking into /proc takes a tenth of a millisecond: not where nothing runs that it could come from.
+  // Looking into /proc takes a tenth of a millisecond: not where nothing runs that it could come from. (What
+  // a session leaves behind ends with it, unless it was started with detachDescendants.)
   const pid_t pid = client.connection().peer().pid;
-  if (pid <= 0 || registry_.live() == 0) return nullptr;
+  if (pid <= 0 || (registry_.live() == 0 && !any_detached_)) return nullptr;
   session::Session* found = nullptr;
   // The mark that every child has; one that was started by another daemon's child has that one's.
   const std::string environment = keeper::environment_of(pid);
@@ -38,13 +39,18 @@ session::Session* Kernel::session_of(const Client& client) const {
   return found && may_act(client.principal(), found->record().owner) ? found : nullptr;
 }
 
+session::Session* Kernel::origin_of(Client& client) const {
+  if (!client.comes_from) {
+    const session::Session* from = session_of(client);
+    client.comes_from = from ? from->key() : 0;
+  }
+  return *client.comes_from == 0 ? nullptr : registry_.find_key(*client.comes_from);
+}
+
 std::string Kernel::correlation_of(Client& client, std::string_view named) const {
   if (!named.empty()) return std::string(named);
-  if (!client.inherited_correlation) {
-    const session::Session* from = session_of(client);
-    client.inherited_correlation = from ? from->record().correlation_id : std::string();
-  }
-  return *client.inherited_correlation;
+  const session::Session* from = origin_of(client);
+  return from ? from->record().correlation_id : std::string();
 }
 
 }  // namespace kairo::kernel

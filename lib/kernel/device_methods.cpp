@@ -4,11 +4,13 @@
 
 namespace kairo::kernel {
 
-void device_list(Kernel& kernel, Call&, api::DeviceListParams params, Reply<api::DeviceListResult> reply) {
-  kernel.devices().when_known([&kernel, params = std::move(params), reply](const Result<void>& known) {
-    if (!known) return reply(known.error());
-    reply(api::DeviceListResult{kernel.devices().list(params)});
-  });
+void device_list(Kernel& kernel, Call& call, api::DeviceListParams params,
+                 Reply<api::DeviceListResult> reply) {
+  kernel.devices().when_known(
+      [&kernel, client = call.client, params = std::move(params), reply](const Result<void>& known) {
+        if (!known) return reply(known.error());
+        reply(api::DeviceListResult{kernel.devices().list(*client, params)});
+      });
 }
 
 void device_claim(Kernel& kernel, Call& call, api::DeviceClaimParams params, Reply<api::Device> reply) {

@@ -166,6 +166,8 @@ void Devices::tell(std::vector<system::DeviceCache::News> news) {
       device = with_holder(std::move(device));
     } else if (auto claim = claims_.release(device.id)) {
       device.claimed_by = claim->holder;
+      device.claimed_by->process_id
+          .reset();  // everybody hears of it; whose process it was is its owner's to know
       released(*claim);
     }
     kernel_.emit_kernel(added ? added_type : removed_type, reflect::Any{reflect::to_msgpack(device)});
@@ -181,10 +183,13 @@ api::Device Devices::with_holder(api::Device device) const {
   return device;
 }
 
-std::vector<api::Device> Devices::list(const api::DeviceListParams& params) const {
+std::vector<api::Device> Devices::list(const Client& client, const api::DeviceListParams& params) const {
   std::vector<api::Device> out = cache_.list(params);
   for (api::Device& each : out)
-    if (const system::DeviceClaim* claim = claims_.find(each.id)) each.claimed_by = claim->holder;
+    if (const system::DeviceClaim* claim = claims_.find(each.id)) {
+      each.claimed_by = claim->holder;
+      if (!kernel_.may_act(client.principal(), claim->holder.owner)) each.claimed_by->process_id.reset();
+    }
   return out;
 }
 
@@ -241,7 +246,15 @@ void Devices::release(const Client& client, const std::string& id, const Reply<a
                                                       id + "\", which " + claim->holder.owner +
                                                       " has claimed")
                        .with("id", id));
-    released(*claims_.release(id));
+    const std::string released_id = claims_.release(id)->device.id;
+    // Answered when it is on record, as a claim is.
+    return boost::asio::post(kernel_.disk(), [this, file = file_, released_id, reply, answer = **device] {
+      auto written = file->remove(released_id);
+      boost::asio::post(kernel_.io(), [this, written = std::move(written), reply, answer] {
+        on_record(written);
+        reply(answer);
+      });
+    });
   }
   reply(**device);
 }

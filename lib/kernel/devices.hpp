@@ -60,7 +60,8 @@ class Devices {
   void when_known(Then then);
 
   // --- from within `then`
-  [[nodiscard]] std::vector<api::Device> list(const api::DeviceListParams& params) const;
+  [[nodiscard]] std::vector<api::Device> list(const Client& client,
+                                              const api::DeviceListParams& params) const;
   /// For a session, or else for the client.
   void claim(const Client& client, const std::string& id, const session::Session* session,
              Reply<api::Device> reply);

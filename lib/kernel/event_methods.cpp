@@ -1,4 +1,6 @@
 // event.* and the EVENT frames that clients send.
+#include <unordered_set>
+
 #include <boost/asio/post.hpp>
 
 #include "event/topic.hpp"
@@ -35,8 +37,14 @@ Result<T> read_data(const reflect::Any& data, reflect::Unknown unknown) {
   return reflect::from_object<T>(*object, "params.data", unknown);
 }
 
-/// Cancels all that the sender may act on under a correlation id: what runs, what is being launched, and
-/// waits.
+Error too_long(const char* path) {
+  return Error(Code::invalid_params,
+               std::string(path) + " is longer than " + std::to_string(limits::tag_bytes) + " bytes")
+      .with("path", std::string(path));
+}
+
+/// Cancels all that the sender may act on under a correlation id: what runs, the sessions that those have
+/// started under ids of their own, what is being launched, and waits.
 void cancel_correlated(Kernel& kernel, const std::shared_ptr<Client>& client,
                        const api::PublishParams& params, const CancelData& data) {
   const auto is_target = [&kernel, client,
@@ -51,8 +59,14 @@ void cancel_correlated(Kernel& kernel, const std::shared_ptr<Client>& client,
                   std::chrono::milliseconds(each.record().kill_grace_ms), correlation, causation);
   };
   std::vector<session::Session*> targets;
+  std::unordered_set<std::uint64_t> reached;
+  // In order of their start, so that parents come before their children.
   kernel.sessions().for_each(0, [&](session::Session& each) {
-    if (is_target(each)) targets.push_back(&each);
+    const bool named = each.record().correlation_id == data.target_correlation_id;
+    if (!named && !reached.contains(each.record().parent)) return true;
+    if (!kernel.may_act(client->principal(), each.record().owner)) return true;
+    reached.insert(each.key());
+    if (each.running()) targets.push_back(&each);
     return true;
   });
   for (session::Session* each : targets) cancel(*each);
@@ -88,6 +102,9 @@ Result<event::Fact> publish(Kernel& kernel, const std::shared_ptr<Client>& from,
     // What is said of an intent belongs to its story.
     if (!params.correlation_id) params.correlation_id = order.target_correlation_id;
   }
+  for (const auto& [id, path] : {std::pair(&params.correlation_id, "params.correlationId"),
+                                 std::pair(&params.causation_id, "params.causationId")})
+    if (*id && (*id)->size() > limits::tag_bytes) return too_long(path);
   if (params.type == "kairo" || params.type.starts_with("kairo.")) {
     const bool intent = params.type.starts_with("kairo.intent.");
     const bool progress = params.type == "kairo.process.progress";
@@ -183,19 +200,32 @@ void event_query(Kernel& kernel, Call& call, api::EventQueryParams params,
   query.since_seq = params.since_seq.value_or(0);
   query.correlation_id = std::move(params.correlation_id);
   query.process_id = std::move(params.process_id);
+  for (const auto& [id, path] : {std::pair(&query.correlation_id, "params.correlationId"),
+                                 std::pair(&query.process_id, "params.processId")})
+    if (*id && (*id)->size() > limits::tag_bytes) return reply(too_long(path));
   query.viewer = kernel.viewer(call.client->principal());
-  kernel.archive().ask(
-      std::move(query), [reply, &io = kernel.io(), newest = kernel.bus().newest()](Result<event::Page> page) {
-        // On the archive's thread: the answer is encoded here, and given on the kernel's.
-        if (!page) return boost::asio::post(io, [reply, error = page.error()] { reply(error); });
-        api::EventQueryResult result;
-        for (event::Fact& each : page->facts) result.events.push_back(std::move(each.event));
-        if (page->more) result.next = page->upto;
-        result.oldest_seq = page->oldest;
-        result.newest_seq = newest;
-        boost::asio::post(
-            io, [reply, packed = reflect::Any{reflect::to_msgpack(result)}] { reply.packed(packed); });
+  // Weak: a query that waits is dropped with its client, and the archive must not be the last to hold one.
+  call.client->query_events([&kernel, query = std::move(query), reply,
+                             client = std::weak_ptr(call.client)]() mutable {
+    const auto done = [client](const auto& answer) {
+      answer();
+      if (const auto asker = client.lock()) asker->queried();
+    };
+    kernel.archive().ask(std::move(query), [reply, done, &io = kernel.io(),
+                                            newest = kernel.bus().newest()](Result<event::Page> page) {
+      // On the archive's thread: the answer is encoded here, and given on the kernel's.
+      if (!page)
+        return boost::asio::post(io, [reply, done, error = page.error()] { done([&] { reply(error); }); });
+      api::EventQueryResult result;
+      for (event::Fact& each : page->facts) result.events.push_back(std::move(each.event));
+      if (page->more) result.next = page->upto;
+      result.oldest_seq = page->oldest;
+      result.newest_seq = newest;
+      boost::asio::post(io, [reply, done, packed = reflect::Any{reflect::to_msgpack(result)}] {
+        done([&] { reply.packed(packed); });
       });
+    });
+  });
 }
 
 void event_publish(Kernel& kernel, Call& call, api::PublishParams params, Reply<api::PublishResult> reply) {

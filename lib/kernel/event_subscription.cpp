@@ -81,8 +81,10 @@ bool EventSubscription::give_window() {
     full = client_.connection().outbox_bytes() > limits::event_replay_bytes;
     if (full) break;
     cursor_ = *each->event.seq;
-    if (event::matches(pattern_, each->event.type) && kernel_.may_see(client_.principal(), *each))
+    if (event::matches(pattern_, each->event.type) && kernel_.may_see(client_.principal(), *each)) {
       api::append_event(outbox, each->encoded, id_);
+      client_.note_event_frames(1);
+    }
   }
   client_.connection().wrote();
   if (full) return false;
@@ -95,7 +97,7 @@ void EventSubscription::ask_page() {
   event::Query query;
   query.topic = pattern_;
   query.since_seq = cursor_;
-  query.viewer = kernel_.viewer(client_.principal());
+  query.viewer = viewer_ = kernel_.viewer(client_.principal());
   query.bytes = limits::event_replay_bytes;
   busy_ = true;
   kernel_.archive().ask(
@@ -121,18 +123,21 @@ void EventSubscription::ask_page() {
         } else {
           frames = std::move(page).error();
         }
-        boost::asio::post(io, [weak, upto, frames = std::move(frames)]() mutable {
-          if (const auto self = weak.lock()) self->take_page(std::move(frames), upto);
+        const std::size_t count = page ? page->facts.size() : 0;
+        boost::asio::post(io, [weak, upto, count, frames = std::move(frames)]() mutable {
+          if (const auto self = weak.lock()) self->take_page(std::move(frames), count, upto);
         });
       });
 }
 
-void EventSubscription::take_page(Result<std::string> frames, std::uint64_t upto) {
+void EventSubscription::take_page(Result<std::string> frames, std::size_t count, std::uint64_t upto) {
   busy_ = false;
   if (!replaying_ || !client_.open()) return;
   std::string& outbox = client_.connection().outbox();
+  if (viewer_ != kernel_.viewer(client_.principal())) return step_soon();  // it has narrowed itself since
   if (frames) {
     outbox.append(*frames);
+    client_.note_event_frames(count);
     cursor_ = std::max(cursor_, upto);
   } else {
     // Neither the store nor the journal can be read: what they hold cannot be had now, and that is said.

@@ -48,12 +48,13 @@ class EventSubscription : public std::enable_shared_from_this<EventSubscription>
   /// False when the connection has enough for now.
   bool give_window();
   void ask_page();
-  void take_page(Result<std::string> frames, std::uint64_t upto);
+  void take_page(Result<std::string> frames, std::size_t count, std::uint64_t upto);
 
   Kernel& kernel_;
   Client& client_;
   std::string id_;
   std::string pattern_;
+  std::optional<std::string> viewer_;  ///< For whom the last page was asked.
   std::uint64_t cursor_ = 0;
   event::Bus::Token token_ = 0;  ///< 0 until it is live.
   bool replaying_ = false;

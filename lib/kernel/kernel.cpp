@@ -145,6 +145,7 @@ void Kernel::began(session::Session& session, const std::shared_ptr<Client>& own
                    const std::string& subscription_id) {
   expire_within(growth_interval);
   monitor_.wake();
+  any_detached_ = any_detached_ || session.record().detach_descendants;
   const std::uint64_t deadline =
       session::on_boot_clock(session.record().deadline_boot_us, session.record().deadline_us);
   if (owner || deadline != 0) {

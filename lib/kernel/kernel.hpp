@@ -125,6 +125,7 @@ class Kernel final : public keeper::Listener {
   session::Registry& sessions() { return registry_; }
   [[nodiscard]] const session::Registry& sessions() const { return registry_; }
   event::Bus& bus() { return *bus_; }
+  [[nodiscard]] const event::Bus& bus() const { return *bus_; }
   Timers& timers() { return timers_; }
   const MethodTable& methods() const { return methods_; }
   boost::asio::io_context& io() { return io_; }
@@ -224,10 +225,13 @@ class Kernel final : public keeper::Listener {
   /// `kairo.kernel.degraded` told once.
   Result<void> announce(event::Fact& fact, event::Window::Entry& recorded);
   event::Archive& archive() { return *archive_; }
+  [[nodiscard]] const event::Archive& archive() const { return *archive_; }
 
   // --- descent
   /// The session that the client's process belongs to, if the client may act on it; else nullptr.
   [[nodiscard]] session::Session* session_of(const Client& client) const;
+  /// The same, looked up once per connection.
+  [[nodiscard]] session::Session* origin_of(Client& client) const;
   /// The correlation id of a request: as named, or else inherited from the session that the client belongs
   /// to.
   [[nodiscard]] std::string correlation_of(Client& client, std::string_view named) const;
@@ -364,6 +368,7 @@ class Kernel final : public keeper::Listener {
     bool again = false;      ///< An entry was refused meanwhile: once more, into another segment.
   };
   std::optional<Compaction> compaction_;
+  bool any_detached_ = false;    ///< There is, or was, a session whose descendants may outlive it.
   bool compaction_due_ = false;  ///< A timer will begin one.
   bool book_failing_ = false;
   bool book_damaged_ = false;

@@ -24,9 +24,13 @@ system::Thresholds::Bounds bounds_of(const Settings& settings) {
 }  // namespace
 
 void Monitor::start() {
-  started_at_ = SteadyClock::now();
-  boost::asio::post(kernel_.worker(), [this] { static_cast<void>(kernel_.metrics().look()); });
+  read_now();
   wake();
+}
+
+void Monitor::read_now() {
+  looked_at_ = SteadyClock::now();
+  boost::asio::post(kernel_.worker(), [this] { static_cast<void>(kernel_.metrics().look()); });
 }
 
 void Monitor::wake() {
@@ -46,6 +50,7 @@ void Monitor::plan() {
 
 void Monitor::look() {
   looking_ = true;
+  looked_at_ = SteadyClock::now();
   boost::asio::post(kernel_.worker(), [this] {
     auto sample = std::make_shared<api::SystemMetrics>(kernel_.metrics().look());
     boost::asio::post(kernel_.io(), [this, sample] {

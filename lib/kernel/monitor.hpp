@@ -24,8 +24,10 @@ class Monitor {
   /// Takes the first reading of the processor, which later ones are compared with.
   void start();
   void wake();
-  /// When the first reading was ordered.
-  [[nodiscard]] SteadyTime started_at() const { return started_at_; }
+  /// When a reading was last ordered. Nobody looks while there is neither a connection nor a live session.
+  [[nodiscard]] SteadyTime looked_at() const { return looked_at_; }
+  /// Takes a reading, which later ones are compared with.
+  void read_now();
 
  private:
   void plan();
@@ -35,7 +37,7 @@ class Monitor {
   Kernel& kernel_;
   system::Thresholds thresholds_;
   Timers::Id timer_ = 0;
-  SteadyTime started_at_{};
+  SteadyTime looked_at_{};
   bool looking_ = false;  ///< The worker has not answered yet; a slow one is not asked twice.
 };
 

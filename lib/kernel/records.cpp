@@ -91,6 +91,7 @@ void Kernel::journal_synced(const Result<void>& synced) {
 void Kernel::look_around() {
   if (const auto moved = clock_watch_.look(system_now(), boot_clock_us()); moved.count() != 0) {
     const std::int64_t ms = moved.count() / 1000;
+    archive_->clock_was_set();
     degraded("clock", "the clock was set " + std::string(ms > 0 ? "forward" : "back") + " by " +
                           std::to_string(ms > 0 ? ms : -ms) +
                           " ms; times from before and after it do not compare");

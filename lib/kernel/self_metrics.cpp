@@ -92,6 +92,9 @@ void add_clients(Families& out, const Kernel& kernel, const Counters& counters) 
   out.gauge("kairo_event_lag_seconds",
             "How long an event has been waiting for the slowest subscriber to read.",
             totals.event_lag_seconds);
+  const std::uint64_t newest = kernel.bus().newest();
+  out.gauge("kairo_event_store_behind", "Events that the store has not taken yet.",
+            exact(newest - std::min(newest, kernel.archive().stored())));
 }
 
 void add_sessions(Families& out, const Kernel& kernel, const Counters& counters) {

@@ -188,6 +188,7 @@ Result<Plan> plan_spawn(const Kernel& kernel, const Call& call, const api::Spawn
   record.cwd = directory;
   record.owner = call.client->principal().name();
   if (options.labels) record.labels = *options.labels;
+  if (const session::Session* from = kernel.origin_of(*call.client)) record.parent = from->key();
   record.correlation_id = kernel.correlation_of(*call.client, call.correlation_id);
   record.causation_id = call.causation_id;
   record.kill_grace_ms = options.kill_grace_ms.value_or(settings.kill_grace_ms);

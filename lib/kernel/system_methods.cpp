@@ -24,6 +24,8 @@ void on_worker(Kernel& kernel, Reply<R> reply, Work work) {
 
 /// The shortest interval over which the use of the processor says anything: some ticks.
 constexpr std::chrono::milliseconds least_interval{200};
+/// On top of the usual one: beyond it a reading is too old to compare with.
+constexpr std::chrono::seconds longest_interval{5};
 
 }  // namespace
 
@@ -31,8 +33,12 @@ void get_metrics(Kernel& kernel, Call&, api::NoParams, Reply<api::SystemMetrics>
   const auto sample = [&kernel, reply] {
     on_worker<api::SystemMetrics>(kernel, reply, [&kernel] { return kernel.metrics().sample(); });
   };
-  // In the daemon's first moments there is no interval yet.
-  const auto age = SteadyClock::now() - kernel.monitor().started_at();
+  // An average over the hours in which nobody looked says nothing of now.
+  auto age = SteadyClock::now() - kernel.monitor().looked_at();
+  if (age > longest_interval + std::chrono::seconds(kernel.settings().sample_seconds)) {
+    kernel.monitor().read_now();
+    age = {};
+  }
   if (age >= least_interval) return sample();
   kernel.timers().after(std::chrono::ceil<std::chrono::milliseconds>(least_interval - age), sample);
 }

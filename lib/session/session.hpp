@@ -39,6 +39,7 @@ struct Record {
   std::map<std::string, std::string> labels;
   std::string correlation_id;
   std::string causation_id;
+  std::uint64_t parent = 0;  ///< Key of the session whose process started it; 0: none.
   std::uint64_t kill_grace_ms = static_cast<std::uint64_t>(limits::kill_grace.count());
   std::uint64_t retain_bytes = limits::retain_bytes;
   std::uint64_t deadline_boot_us = 0;  ///< When options.timeoutMs is over.
@@ -56,9 +57,10 @@ struct Record {
         defaulted("id", &S::id, ""), defaulted("argv", &S::argv, ""), defaulted("cwd", &S::cwd, ""),
         defaulted("owner", &S::owner, ""), defaulted("labels", &S::labels, ""),
         defaulted("correlationId", &S::correlation_id, ""), defaulted("causationId", &S::causation_id, ""),
-        defaulted("killGraceMs", &S::kill_grace_ms, ""), defaulted("retainBytes", &S::retain_bytes, ""),
-        defaulted("deadlineBootUs", &S::deadline_boot_us, ""), defaulted("deadlineUs", &S::deadline_us, ""),
-        defaulted("stdinPipe", &S::stdin_pipe, ""), defaulted("blockWhenFull", &S::block_when_full, ""),
+        defaulted("parent", &S::parent, ""), defaulted("killGraceMs", &S::kill_grace_ms, ""),
+        defaulted("retainBytes", &S::retain_bytes, ""), defaulted("deadlineBootUs", &S::deadline_boot_us, ""),
+        defaulted("deadlineUs", &S::deadline_us, ""), defaulted("stdinPipe", &S::stdin_pipe, ""),
+        defaulted("blockWhenFull", &S::block_when_full, ""),
         defaulted("killOnOwnerExit", &S::kill_on_owner_exit, ""),
         defaulted("detachDescendants", &S::detach_descendants, ""),
         defaulted("stdoutPipe", &S::stdout_pipe, ""), defaulted("stderrPipe", &S::stderr_pipe, ""));

@@ -182,6 +182,12 @@ TEST_CASE("kairoctl and both endpoints give the same families, and they count") 
   REQUIRE(daemon.ctl({"spawn", "--", "no-such-program"}).code == 1);
   REQUIRE(daemon.ctl({"status", "nosuch"}).code == 1);
   const auto after = scraped(daemon);
+  if (run({"sh", "-c", "command -v promtool"}).code == 0) {
+    const Ran judged = run({"promtool", "check", "metrics"}, daemon.ctl({"metrics", "--prometheus"}).out);
+    CHECK_MESSAGE(judged.code == 0, judged.err);
+  } else {
+    MESSAGE("promtool is not here: the format is checked by this test's own parser alone");
+  }
   const auto grown = [&](const std::string& name) {
     const auto old = before.find(name), now = after.find(name);
     return now == after.end() ? -1.0 : now->second - (old == before.end() ? 0 : old->second);

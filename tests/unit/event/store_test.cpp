@@ -178,21 +178,21 @@ TEST_CASE("pages follow each other without gap or repeat, bounded by count and b
 TEST_CASE("a store of the first version is brought up to date with its events") {
   test::Folder dir;
   put(*opened(dir.path()), {fact(1, "a"), fact(2, "b")});
-  ask(dir.path(), "DROP INDEX events_by_type; PRAGMA user_version = 1;");
+  ask(dir.path(), "DROP INDEX events_by_type; DROP TABLE marks; PRAGMA user_version = 1;");
   const auto store = opened(dir.path());
   CHECK(found(*store, {.topic = "b"}) == Numbers{2});
-  CHECK(ask(dir.path(), "PRAGMA user_version") == "2");
+  CHECK(ask(dir.path(), "PRAGMA user_version") == "3");
   CHECK(ask(dir.path(), "SELECT count(*) FROM sqlite_master WHERE name = 'events_by_type'") == "1");
 }
 
 TEST_CASE("a younger version's store is refused and left alone") {
   test::Folder dir;
   put(*opened(dir.path()), {fact(1, "a")});
-  ask(dir.path(), "PRAGMA user_version = 3");
+  ask(dir.path(), "PRAGMA user_version = 4");
   auto store = Store::open(dir.path());
   REQUIRE_FALSE(store.ok());
   CHECK(store.error().code == Code::unsupported);
-  CHECK(store.error().message.find("format version 3") != std::string::npos);
+  CHECK(store.error().message.find("format version 4") != std::string::npos);
   CHECK(ask(dir.path(), "SELECT count(*) FROM events") == "1");
 }
 
@@ -210,6 +210,69 @@ TEST_CASE("a file that is no database is set aside and told") {
   REQUIRE(store->store->prepare().ok());
   put(*store->store, {fact(1, "a")});
   CHECK(::access((dir.path() + "/events.sqlite.damaged-1").c_str(), F_OK) == 0);
+}
+
+TEST_CASE("large events go one by one, and what was removed stays known") {
+  test::Folder dir;
+  std::uint64_t seq = 0;
+  {
+    const auto store = opened(dir.path());
+    for (int batch = 0; batch < 40; ++batch) {
+      std::vector<Fact> facts;
+      for (int i = 0; i < 10; ++i) {
+        facts.push_back(fact(++seq, "a"));
+        facts.back().event.data.msgpack = reflect::to_msgpack(std::string(100'000, 'd'));
+      }
+      put(*store, facts);
+    }
+    for (int turns = 0;; ++turns) {
+      REQUIRE(turns < 100);
+      auto more = store->prune(16u << 20, std::nullopt);
+      REQUIRE(more.ok());
+      if (!*more) break;
+    }
+    // 16 MiB hold some 160 of them.
+    CHECK(seq - store->oldest() > 120);
+    CHECK(seq - store->oldest() < 170);
+    CHECK(store->pruned() == store->oldest() - 1);
+    // Everything is too old but the newest, which stays.
+    while (*store->prune(16u << 20, SystemTime::max())) {
+    }
+    CHECK(store->oldest() == seq);
+  }
+  const auto again = opened(dir.path());
+  CHECK(again->pruned() == seq - 1);
+  CHECK(again->newest() == seq);
+}
+
+TEST_CASE("a query without an index looks through a part, and says where to go on") {
+  test::Folder dir;
+  const auto store = opened(dir.path());
+  std::uint64_t seq = 0;
+  for (int batch = 0; batch < 12; ++batch) {
+    std::vector<Fact> facts;
+    for (int i = 0; i < 10'000; ++i) {
+      ++seq;
+      facts.push_back(fact(seq, seq == 119'999 ? "rare.kind" : "a.b"));
+    }
+    put(*store, facts);
+  }
+  Query query;
+  query.topic = "rare.*";
+  int pages = 0;
+  std::vector<std::uint64_t> found;
+  for (bool more = true; more; ++pages) {
+    auto page = store->query(query);
+    REQUIRE(page.ok());
+    for (const Fact& each : page->facts) found.push_back(*each.event.seq);
+    CHECK(page->upto > query.since_seq);
+    query.since_seq = page->upto;
+    more = page->more;
+  }
+  CHECK(pages == 3);
+  CHECK(found == std::vector<std::uint64_t>{119'999});
+  query.since_seq = UINT64_MAX;
+  CHECK(store->query(query)->facts.empty());
 }
 
 TEST_CASE("the oldest events go when the store is too large or they are too old, and no others") {
