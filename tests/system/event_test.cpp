@@ -61,6 +61,21 @@ Numbers query_all(client::Client& client, api::EventQueryParams params) {
   }
 }
 
+/// Cancels by correlation id.
+void cancel_all(client::Client& client, const std::string& correlation_id) {
+  struct Order {
+    std::string target_correlation_id, reason;
+    static constexpr auto fields() {
+      return std::tuple(reflect::field("targetCorrelationId", &Order::target_correlation_id, ""),
+                        reflect::field("reason", &Order::reason, ""));
+    }
+  };
+  api::PublishParams order;
+  order.type = "kairo.cancel";
+  order.data.msgpack = reflect::to_msgpack(Order{correlation_id, "changed my mind"});
+  must<api::PublishResult>(client, "event.publish", order);
+}
+
 std::string ask_store(const Daemon& daemon, const char* sql) {
   sqlite3* db = nullptr;
   REQUIRE(sqlite3_open((daemon.state_dir() + "/events.sqlite").c_str(), &db) == SQLITE_OK);
@@ -231,17 +246,7 @@ TEST_CASE("a cancel by correlation id reaches processes and waits, with who and 
   const std::uint64_t wait_kept = client.send("process.wait", api::WaitParams{kept, {}});
   REQUIRE(client.pump().ok());
   must<api::PingResult>(client, "kernel.ping", api::NoParams{});  // the waits were read before it
-  struct Order {
-    std::string target_correlation_id, reason;
-    static constexpr auto fields() {
-      return std::tuple(reflect::field("targetCorrelationId", &Order::target_correlation_id, ""),
-                        reflect::field("reason", &Order::reason, ""));
-    }
-  };
-  api::PublishParams order;
-  order.type = "kairo.cancel";
-  order.data.msgpack = reflect::to_msgpack(Order{"job", "changed my mind"});
-  must<api::PublishResult>(other, "event.publish", order);
+  cancel_all(other, "job");
   auto waited = client.await<api::ProcessSession>(wait_kept, SteadyClock::now() + patience);
   REQUIRE_FALSE(waited.ok());
   CHECK(waited.error().code == Code::timeout);
@@ -259,6 +264,63 @@ TEST_CASE("a cancel by correlation id reaches processes and waits, with who and 
   CHECK(types == std::vector<std::string>{"kairo.process.spawned", "kairo.process.spawned", "kairo.cancel",
                                           "kairo.process.canceled", "kairo.process.canceled",
                                           "kairo.process.exited", "kairo.process.exited"});
+}
+
+TEST_CASE(
+    "a cancel reaches what was started from within, under an id of its own, and a detached descendant "
+    "inherits") {
+  Daemon daemon;
+  auto client = connect(daemon);
+  const std::string inner = "exec " + kairoctl_path() + " --socket " + daemon.socket() + " spawn --id ";
+  auto outer =
+      command({"sh", "-c", "(" + inner + "own --correlation-id other -- sleep 1000); exec sleep 1000"});
+  client.set_trace({.correlation_id = "job"});
+  const std::string id = spawn(client, outer).id;
+  // It leaves a descendant, which starts another one when nothing else runs any more.
+  const std::string go = daemon.dir().file("go");
+  auto leaving = command(
+      {"sh", "-c",
+       "(until [ -e " + go + " ]; do sleep 0.01; done; " + inner + "late -- sleep 1000) > /dev/null 2>&1 &"});
+  leaving.options->detach_descendants = true;
+  const std::string left = spawn(client, leaving).id;
+  auto other = connect(daemon);
+  const auto is_there = [&](const char* name) {
+    return other.call<api::ProcessSession>("process.status", api::IdParams{name}).ok();
+  };
+  eventually([&] { return is_there("own"); }, "the inner session is there");
+  CHECK(wait(other, left).exit_code == 0);
+  cancel_all(other, "job");
+  for (const std::string& each : {id, std::string("own")})
+    CHECK(wait(other, each).outcome->reason == api::EndReason::canceled);
+  daemon.dir().put("go", "");
+  eventually([&] { return is_there("late"); }, "the descendant has started another");
+  CHECK(status(other, "late").correlation_id == "job");
+}
+
+TEST_CASE("a client that asks for much and reads nothing costs neither memory nor others their answers") {
+  Daemon daemon;
+  auto client = connect(daemon), greedy = connect(daemon);
+  api::PublishParams large;
+  large.type = "test.large";
+  large.data.msgpack = "\xdb" + std::string("\x00\x01\x86\xa0", 4) + std::string(100'000, 'x');
+  for (int i = 0; i < 40; ++i) must<api::PublishResult>(client, "event.publish", large);
+  const pid_t pid = daemon.pids().daemon;
+  const std::uint64_t before = anonymous_bytes(pid);
+  for (int i = 0; i < 300; ++i) greedy.send("event.query", api::EventQueryParams{});
+  while (greedy.wants_to_send()) REQUIRE(greedy.pump().ok());
+  // Its queries stand behind one another; everybody else's do not stand behind them.
+  api::EventQueryParams few;
+  few.limit = 1;
+  for (int i = 0; i < 20; ++i)
+    CHECK(must<api::EventQueryResult>(client, "event.query", few).events.size() == 1);
+#if !defined(__SANITIZE_ADDRESS__)
+  CHECK(anonymous_bytes(pid) < before + (64u << 20));
+#else
+  CHECK(before > 0);
+#endif
+  api::PublishParams tagged = large;
+  tagged.correlation_id = std::string(300, 't');
+  CHECK_FALSE(client.call<api::PublishResult>("event.publish", tagged).ok());
 }
 
 TEST_CASE("output never enters the store: a stream of a gigabyte adds fewer than 20 rows") {

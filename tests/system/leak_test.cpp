@@ -34,18 +34,6 @@ std::size_t zombies_of(pid_t parent) {
   return count;
 }
 
-std::uint64_t anonymous_bytes(pid_t pid) {
-  std::ifstream status("/proc/" + std::to_string(pid) + "/status");
-  std::string word;
-  while (status >> word)
-    if (word == "RssAnon:") {
-      std::uint64_t kib = 0;
-      status >> kib;
-      return kib * 1024;
-    }
-  return 0;
-}
-
 std::size_t files_in(const std::string& directory) {
   std::size_t count = 0;
   for ([[maybe_unused]] const auto& each : std::filesystem::directory_iterator(directory)) ++count;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstring>
+#include <fstream>
 #include <string>
 
 #include <doctest/doctest.h>
@@ -92,6 +93,19 @@ class PatternCheck {
   bool eof_ = false;
   std::string problem_;
 };
+
+/// Memory of a process that is its own (RssAnon).
+inline std::uint64_t anonymous_bytes(pid_t pid) {
+  std::ifstream status("/proc/" + std::to_string(pid) + "/status");
+  std::string word;
+  while (status >> word)
+    if (word == "RssAnon:") {
+      std::uint64_t kib = 0;
+      status >> kib;
+      return kib * 1024;
+    }
+  return 0;
+}
 
 /// Reads a patterned stdout to its end.
 inline PatternCheck read_pattern(client::Client& client, const std::string& subscription) {
