@@ -289,6 +289,7 @@ Result<void> Run::on_lost(Error why) {
     auto received = channel_.receive_some();
     if (!received && !client::is_unreachable(received.error())) return std::move(received).error();
     if (!received || *received == 0) break;
+    reconnector_.answered();  // it served, and was gone before this client had looked
   }
   reconnector_.lost(std::move(why));
   write_backlog();

@@ -55,7 +55,7 @@ Error Reconnector::gave_up(const Error& last) const {
 
 Result<std::optional<Channel>> Reconnector::attempt() {
   const SteadyTime deadline = since_ + options_.patience;
-  if (SteadyClock::now() >= deadline) return gave_up(*why_);
+  if (SteadyClock::now() >= deadline) return gave_up(failed_ ? *failed_ : *why_);
   const auto left = std::chrono::ceil<milliseconds>(deadline - SteadyClock::now());
   auto channel = find(std::max(left, start_patience_min));
   const SteadyTime now = SteadyClock::now();
@@ -63,9 +63,11 @@ Result<std::optional<Channel>> Reconnector::attempt() {
   if (channel) {
     ++times_;
     connected_at_ = now;
+    failed_.reset();
     return std::optional<Channel>(*std::move(channel));
   }
   if (!is_unreachable(channel.error())) return std::move(channel).error();
+  failed_ = channel.error();
   if (now >= deadline) return gave_up(channel.error());
   next_attempt_ = std::min(now + pause_, deadline);
   return std::optional<Channel>();

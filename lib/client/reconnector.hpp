@@ -68,6 +68,7 @@ class Reconnector {
   SteadyTime next_attempt_{};
   std::chrono::milliseconds pause_{0};
   std::optional<Error> why_;
+  std::optional<Error> failed_;  ///< Of the last attempt to find a daemon.
 };
 
 }  // namespace kairo::client

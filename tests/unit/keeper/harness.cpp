@@ -194,9 +194,18 @@ void Ring::ring_bell(Link& link, std::uint64_t key, StdinSlot& slot) {
   }
 }
 
+namespace {
+/// /proc/PID/stat; empty where there is no such process, or none any more.
+std::string stat_of(pid_t pid) {
+  const UniqueFd file(::open(("/proc/" + std::to_string(pid) + "/stat").c_str(), O_RDONLY | O_CLOEXEC));
+  char text[1024];
+  const ssize_t size = file ? ::read(file.get(), text, sizeof text) : -1;
+  return size > 0 ? std::string(text, static_cast<std::size_t>(size)) : std::string();
+}
+}  // namespace
+
 bool alive(pid_t pid) {
-  std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
-  std::string text((std::istreambuf_iterator<char>(file)), {});
+  const std::string text = stat_of(pid);
   const auto name_end = text.rfind(')');
   return name_end != std::string::npos && text.size() > name_end + 2 && text[name_end + 2] != 'Z' &&
          text[name_end + 2] != 'X';
@@ -213,9 +222,9 @@ std::size_t open_descriptors(pid_t pid) {
 std::size_t zombies_of(pid_t parent) {
   std::size_t count = 0;
   for (const auto& each : std::filesystem::directory_iterator("/proc")) {
-    if (std::atoi(each.path().filename().c_str()) == 0) continue;
-    std::ifstream file(each.path() / "stat");
-    std::string text((std::istreambuf_iterator<char>(file)), {});
+    const pid_t pid = std::atoi(each.path().filename().c_str());
+    if (pid == 0) continue;
+    const std::string text = stat_of(pid);
     const auto name_end = text.rfind(')');
     if (name_end == std::string::npos || text.size() < name_end + 4 || text[name_end + 2] != 'Z') continue;
     if (std::atoi(text.c_str() + name_end + 4) == parent) ++count;
