@@ -105,7 +105,9 @@ void EventSubscription::ask_page() {
         // On the archive's thread: the frames are made here, too.
         Result<std::string> frames = std::string();
         std::uint64_t upto = 0;
+        std::size_t count = 0;
         if (page) {
+          count = page->facts.size();
           upto = page->upto;
           auto gap = page->gaps.begin();
           const auto tell_gaps = [&](std::uint64_t before) {
@@ -123,7 +125,6 @@ void EventSubscription::ask_page() {
         } else {
           frames = std::move(page).error();
         }
-        const std::size_t count = page ? page->facts.size() : 0;
         boost::asio::post(io, [weak, upto, count, frames = std::move(frames)]() mutable {
           if (const auto self = weak.lock()) self->take_page(std::move(frames), count, upto);
         });
