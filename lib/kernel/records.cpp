@@ -175,7 +175,7 @@ void Kernel::compact_book() {
     book_refused(begun.error());
     return compact_later();
   }
-  compaction_.emplace();
+  compaction_.emplace(Compaction{});
   compact_on();
 }
 
