@@ -140,7 +140,7 @@ struct SpawnParams {
   std::optional<SpawnOptions> options;
   std::optional<std::string> cwd;
   std::optional<std::map<std::string, std::string>> env;
-  std::optional<reflect::Any> limits;
+  std::optional<ResourceLimits> limits;
   static constexpr auto fields() {
     using S = SpawnParams;
     return std::tuple(field("id", &S::id, "Name to give; the kernel makes one when absent"),

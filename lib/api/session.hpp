@@ -10,6 +10,7 @@
 #include <variant>
 #include <vector>
 
+#include "api/confinement.hpp"
 #include "api/process_metrics.hpp"
 #include "reflect/fields.hpp"
 
@@ -182,8 +183,10 @@ struct SpawnOptions {
   std::optional<std::string> cwd;
   std::optional<std::map<std::string, std::string>> env;
   std::optional<EnvMode> env_mode;
-  std::optional<reflect::Any> limits;
-  std::optional<reflect::Any> permissions;
+  std::optional<ResourceLimits> limits;
+  std::optional<LimitsMode> limits_mode;
+  std::optional<Permissions> permissions;
+  std::optional<std::string> profile;
   std::optional<reflect::Any> pty;
   std::optional<std::uint32_t> umask;
   std::optional<StdinKind> standard_input;
@@ -203,8 +206,12 @@ struct SpawnOptions {
         field("cwd", &S::cwd, "Working directory, absolute (that of the daemon: /)"),
         field("env", &S::env, "Environment variables, added to the base"),
         field("envMode", &S::env_mode, "Base environment: the daemon's (inherit) or a minimal one (clean)"),
-        field("limits", &S::limits, "Resource limits; not supported yet"),
-        field("permissions", &S::permissions, "Confinement; not supported yet"),
+        field("limits", &S::limits, "Resource limits"),
+        field("limitsMode", &S::limits_mode,
+              "What becomes of a limit that this host cannot set: an error (strict, default), or a line in "
+              "`degraded` (best-effort)"),
+        field("permissions", &S::permissions, "What it may reach; what is not named is denied"),
+        field("profile", &S::profile, "Name of a profile of permissions, instead of `permissions`"),
         field("pty", &S::pty, "Run on a pseudo terminal; not supported yet"),
         field("umask", &S::umask, "File mode creation mask, 0 to 511"),
         field("stdin", &S::standard_input, "pipe (default), null, or a descriptor sent with the frame"),

@@ -28,9 +28,10 @@
 namespace kairo::keeper {
 
 /// Each side speaks its own version and the one before, so that either may be newer by one. Version 2 brought
-/// Upgrade. (Tests build keepers of other versions.)
+/// Upgrade, version 3 what Launch has for other users, limits and confinement: an older keeper would start the
+/// program without them, so it is not asked to. (Tests build keepers of other versions.)
 #ifndef KAIRO_KEEPER_PROTOCOL
-#define KAIRO_KEEPER_PROTOCOL 2
+#define KAIRO_KEEPER_PROTOCOL 3
 #endif
 inline constexpr std::uint32_t protocol_version = KAIRO_KEEPER_PROTOCOL;
 inline constexpr std::uint32_t oldest_protocol_version = protocol_version > 1 ? protocol_version - 1 : 0;
@@ -120,6 +121,17 @@ constexpr auto enum_names(Stdio) {
   return std::array<std::string_view, 4>{"pipe", "null", "fd", "stdout"};
 }
 
+/// Whom a program runs as.
+struct Identity {
+  std::uint32_t uid = 0;
+  std::uint32_t gid = 0;
+  std::vector<std::uint32_t> groups;
+  static constexpr auto fields() {
+    using S = Identity;
+    return std::tuple(field("uid", &S::uid, ""), field("gid", &S::gid, ""), field("groups", &S::groups, ""));
+  }
+};
+
 struct Launch {
   std::uint64_t token = 0;
   std::uint64_t key = 0;
@@ -134,6 +146,7 @@ struct Launch {
   std::uint64_t retain_bytes = 0;
   std::uint64_t kill_grace_ms = 0;
   bool detach_descendants = false;
+  std::optional<Identity> identity;  ///< None: as the keeper.
   std::string mark;  ///< Session id; a process belongs to it whose environment has KAIRO_PROCESS_ID=mark.
   reflect::Bytes record;  ///< kairod's own; kept and given back with HeldSession.
   static constexpr auto fields() {
@@ -143,7 +156,7 @@ struct Launch {
                       field("umask", &S::umask, ""), field("stdin", &S::standard_input, ""),
                       field("stdout", &S::standard_output, ""), field("stderr", &S::standard_error, ""),
                       field("retainBytes", &S::retain_bytes, ""), field("killGraceMs", &S::kill_grace_ms, ""),
-                      field("detachDescendants", &S::detach_descendants, ""), field("mark", &S::mark, ""),
+                      field("detachDescendants", &S::detach_descendants, ""), field("identity", &S::identity, ""), field("mark", &S::mark, ""),
                       field("record", &S::record, ""));
   }
 };

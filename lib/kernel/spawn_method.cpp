@@ -131,6 +131,7 @@ Result<Plan> plan_spawn(const Kernel& kernel, const Call& call, const api::Spawn
   if (*limits)
     return unsupported(params.limits ? "params.limits" : "params.options.limits", "resource limits are");
   if (options.permissions) return unsupported("params.options.permissions", "confinement is");
+  if (options.profile) return unsupported("params.options.profile", "confinement is");
   if (options.pty) return unsupported("params.options.pty", "pseudo terminals are");
 
   const std::string directory = cwd->value_or("/");

@@ -67,11 +67,27 @@ TEST_CASE("a spawn takes every option") {
 
 TEST_CASE("options that a later version gives a meaning are carried, so that they can be refused by name") {
   const auto params =
-      read<SpawnParams>(R"({"command": ["sh"], "options": {"pty": {"cols": 80}, "limits": 1}})");
+      read<SpawnParams>(R"({"command": ["sh"], "options": {"pty": {"cols": 80}}})");
   REQUIRE(params.ok());
   CHECK(params->options->pty.has_value());
-  CHECK(params->options->limits.has_value());
   CHECK_FALSE(params->options->permissions.has_value());
+}
+
+TEST_CASE("limits and permissions are read whole") {
+  const auto params = read<SpawnParams>(R"({"command": ["sh"], "options": {
+    "limits": {"cpu": 0.5, "memory": 1048576, "pids": 8}, "limitsMode": "best-effort",
+    "permissions": {"fs": {"read": ["/usr"]}, "net": {"connectTcp": [443]}, "ipc": "kernel"}}})");
+  REQUIRE(params.ok());
+  const SpawnOptions& options = *params->options;
+  CHECK(options.limits->cpu == 0.5);
+  CHECK(options.limits->pids == 8);
+  CHECK_FALSE(options.limits->wall_ms.has_value());
+  CHECK(options.limits_mode == LimitsMode::best_effort);
+  CHECK(options.permissions->fs->read == std::vector<std::string>{"/usr"});
+  CHECK(std::get<NetPorts>(*options.permissions->net).connect_tcp == std::vector<std::uint16_t>{443});
+  CHECK(options.permissions->ipc == IpcAccess::kernel);
+  refused<SpawnParams>(R"({"command": ["sh"], "options": {"limits": {"memroy": 1}}})",
+                       "params.options.limits.memroy", "memory");
 }
 
 TEST_CASE("a wrong option of a spawn is named by its path") {
