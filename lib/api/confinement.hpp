@@ -1,5 +1,6 @@
-// What a session's processes may use and reach: limits (SPEC 8.3) and permissions (SPEC 8.1), as clients declare
-// them. Everything is optional: a limit that is absent is none, a permission that is absent is denied.
+// What a session's processes may use and reach: limits (SPEC 8.3) and permissions (SPEC 8.1), as clients
+// declare them. Everything is optional: a limit that is absent is none, a permission that is absent is
+// denied.
 #pragma once
 
 #include <array>
@@ -71,9 +72,9 @@ struct FileAccess {
   bool operator==(const FileAccess&) const = default;
   static constexpr auto fields() {
     using reflect::field;
-    return std::tuple(
-        field("read", &FileAccess::read, "Paths below which it may read and execute"),
-        field("write", &FileAccess::write, "Paths below which it may read, write, create, remove and rename"));
+    return std::tuple(field("read", &FileAccess::read, "Paths below which it may read and execute"),
+                      field("write", &FileAccess::write,
+                            "Paths below which it may read, write, create, remove and rename"));
   }
 };
 
@@ -87,7 +88,8 @@ struct Permissions {
     using reflect::field;
     return std::tuple(
         field("fs", &S::fs, "Files; relative paths count from the process's cwd (none)"),
-        field("net", &S::net, "none, private (a network of its own with loopback alone), all, or ports (none)"),
+        field("net", &S::net,
+              "none, private (a network of its own with loopback alone), all, or ports (none)"),
         field("ipc", &S::ipc,
               "Unix sockets and System V IPC: none, kernel (one connection to the daemon), all (none)"));
   }

@@ -28,8 +28,8 @@
 namespace kairo::keeper {
 
 /// Each side speaks its own version and the one before, so that either may be newer by one. Version 2 brought
-/// Upgrade, version 3 what Launch has for other users, limits and confinement: an older keeper would start the
-/// program without them, so it is not asked to. (Tests build keepers of other versions.)
+/// Upgrade, version 3 what Launch has for other users, limits and confinement: an older keeper would start
+/// the program without them, so it is not asked to. (Tests build keepers of other versions.)
 #ifndef KAIRO_KEEPER_PROTOCOL
 #define KAIRO_KEEPER_PROTOCOL 3
 #endif
@@ -156,7 +156,8 @@ struct Launch {
                       field("umask", &S::umask, ""), field("stdin", &S::standard_input, ""),
                       field("stdout", &S::standard_output, ""), field("stderr", &S::standard_error, ""),
                       field("retainBytes", &S::retain_bytes, ""), field("killGraceMs", &S::kill_grace_ms, ""),
-                      field("detachDescendants", &S::detach_descendants, ""), field("identity", &S::identity, ""), field("mark", &S::mark, ""),
+                      field("detachDescendants", &S::detach_descendants, ""),
+                      field("identity", &S::identity, ""), field("mark", &S::mark, ""),
                       field("record", &S::record, ""));
   }
 };

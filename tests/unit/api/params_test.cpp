@@ -66,8 +66,7 @@ TEST_CASE("a spawn takes every option") {
 }
 
 TEST_CASE("options that a later version gives a meaning are carried, so that they can be refused by name") {
-  const auto params =
-      read<SpawnParams>(R"({"command": ["sh"], "options": {"pty": {"cols": 80}}})");
+  const auto params = read<SpawnParams>(R"({"command": ["sh"], "options": {"pty": {"cols": 80}}})");
   REQUIRE(params.ok());
   CHECK(params->options->pty.has_value());
   CHECK_FALSE(params->options->permissions.has_value());
