@@ -122,6 +122,7 @@ struct Link::Impl {
   Table table;
   std::string keeper_id;
   std::int32_t keeper_pid = 0;
+  std::uint32_t protocol = 0;
   std::vector<Held> held;
   std::optional<std::string> not_upgraded;
   Listener* listener = nullptr;
@@ -287,6 +288,7 @@ Result<std::unique_ptr<Link>> Link::connect(boost::asio::io_context& io, const L
         std::make_unique<Impl>(io, std::move((*control)->channel), std::move(launches), std::move(*table));
     impl->keeper_id = (*control)->welcome.keeper_id;
     impl->keeper_pid = (*control)->welcome.pid;
+    impl->protocol = (*control)->welcome.version;
     impl->held = std::move((*control)->held);
     impl->not_upgraded = std::move(not_upgraded);
     return std::unique_ptr<Link>(new Link(std::move(impl)));
@@ -305,6 +307,9 @@ Table& Link::table() {
 }
 const std::string& Link::keeper_id() const {
   return impl_->keeper_id;
+}
+std::uint32_t Link::protocol() const {
+  return impl_->protocol;
 }
 std::int32_t Link::keeper_pid() const {
   return impl_->keeper_pid;
