@@ -1,8 +1,9 @@
 // kairoctl policy test: what the policy would say to a call, and which rule.
+#include "api/policy.hpp"
+
 #include <memory>
 #include <string>
 
-#include "api/policy.hpp"
 #include "context.hpp"
 #include "option_set.hpp"
 #include "program_options.hpp"
@@ -25,8 +26,7 @@ Action declare_policy(OptionSet& set) {
   set.argument("PRINCIPAL", command->principal, "user:UID, user:UID/NAME or process:ID");
   set.argument("METHOD", command->method, "The method that it would call, for instance process.spawn");
   return [command](Context& context) {
-    if (command->action != "test")
-      throw UsageError{"the action is test, not \"" + command->action + "\""};
+    if (command->action != "test") throw UsageError{"the action is test, not \"" + command->action + "\""};
     auto client = context.connect();
     if (!client) return report(client.error());
     api::PolicyTestParams params;

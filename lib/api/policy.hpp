@@ -21,13 +21,13 @@ struct PolicyTestParams {
   static constexpr auto fields() {
     using S = PolicyTestParams;
     using reflect::field;
-    return std::tuple(
-        field("principal", &S::principal, "user:UID, user:UID/NAME, or process:ID of a session that is known"),
-        field("method", &S::method, "Method that it would call"),
-        field("cwd", &S::cwd, "Of the process, where `permissions` has relative paths (/)"),
-        field("limits", &S::limits, "What a process.spawn would declare"),
-        field("permissions", &S::permissions, "What a process.spawn would declare"),
-        field("profile", &S::profile, "What a process.spawn would name"));
+    return std::tuple(field("principal", &S::principal,
+                            "user:UID, user:UID/NAME, or process:ID of a session that is known"),
+                      field("method", &S::method, "Method that it would call"),
+                      field("cwd", &S::cwd, "Of the process, where `permissions` has relative paths (/)"),
+                      field("limits", &S::limits, "What a process.spawn would declare"),
+                      field("permissions", &S::permissions, "What a process.spawn would declare"),
+                      field("profile", &S::profile, "What a process.spawn would name"));
   }
 };
 

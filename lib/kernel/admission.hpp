@@ -26,8 +26,8 @@ struct Granted {
   std::optional<api::Permissions> permissions;  ///< None: it is not confined.
 };
 
-/// E_PERMISSION_DENIED, with details.rule and details.path where there are such; E_INVALID_PARAMS for a profile
-/// that does not exist.
+/// E_PERMISSION_DENIED, with details.rule and details.path where there are such; E_INVALID_PARAMS for a
+/// profile that does not exist.
 Result<Granted> grant(const Kernel& kernel, const access::Principal& principal,
                       const std::vector<access::Policy::Binding>& rules, const Wanted& wanted);
 

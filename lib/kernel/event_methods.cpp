@@ -116,10 +116,8 @@ Result<event::Fact> publish(Kernel& kernel, const std::shared_ptr<Client>& from,
     if (progress) {
       auto data = read_data<ProgressData>(params.data, reflect::Unknown::ignore);
       if (!data) return std::move(data).error();
-      auto session = kernel.reach(client, data->process_id);
       // Of itself it may say how far it is, although it may not act on itself.
-      session::Session* own = kernel.origin_of(client);
-      if (own && own->id() == data->process_id) session = own;
+      auto session = kernel.look_at(client, data->process_id);
       if (!session) return std::move(session).error();
       fact.owner = (*session)->record().owned_by();
       fact.process_id = data->process_id;

@@ -177,6 +177,12 @@ Result<session::Session*> Kernel::reach(const Client& client, const std::string&
   return session;
 }
 
+Result<session::Session*> Kernel::look_at(const Client& client, const std::string& id) const {
+  session::Session* own = origin_of(client);
+  if (own && own->id() == id) return own;
+  return reach(client, id);
+}
+
 void Kernel::launch_decided(const std::string& id) {
   const auto it = starting.find(id);
   if (it != starting.end()) {

@@ -159,6 +159,8 @@ class Kernel final : public keeper::Listener {
   [[nodiscard]] static bool may_rule(const access::Principal& who);
   /// The session `id`, if the caller may act on it; else E_NOT_FOUND or E_PERMISSION_DENIED.
   Result<session::Session*> reach(const Client& client, const std::string& id) const;
+  /// The same for looking at it: what is inside a session may look at that.
+  Result<session::Session*> look_at(const Client& client, const std::string& id) const;
 
   // --- sessions
   /// Ids that are being launched, with the requests that came for them meanwhile (a client may pipeline an

@@ -24,7 +24,8 @@ Result<access::Principal> named_principal(const Kernel& kernel, const std::strin
     if (error == std::errc{} && end == whole.data() + whole.size()) out = access::Principal::user(uid);
   } else if (whole.starts_with("process:")) {
     if (const session::Session* session = kernel.sessions().find(whole.substr(8)))
-      out = access::Principal::process(::geteuid(), session->record().owned_by(), session->id(), session->key());
+      out = access::Principal::process(::geteuid(), session->record().owned_by(), session->id(),
+                                       session->key());
   }
   if (!out) return bad();
   if (slash == std::string::npos) return *out;
@@ -41,20 +42,23 @@ void policy_test(Kernel& kernel, Call& call, api::PolicyTestParams params,
   if (!who) return reply(who.error());
   const access::Principal& caller = call.client->principal();
   if (!Kernel::may_rule(caller) && !kernel.may_act(caller, who->path()))
-    return reply(Error(Code::permission_denied, caller.name() + " may ask about itself and what it has started, not about " +
-                                                    who->name()));
+    return reply(
+        Error(Code::permission_denied,
+              caller.name() + " may ask about itself and what it has started, not about " + who->name()));
   const Method* method = kernel.methods().find(params.method);
   if (!method) {
-    Error error(Code::invalid_params, "params.method: there is no method \"" + params.method.substr(0, 64) + "\"");
+    Error error(Code::invalid_params,
+                "params.method: there is no method \"" + params.method.substr(0, 64) + "\"");
     if (const std::string_view near = kernel.methods().nearest(params.method); !near.empty())
       error.message += "; did you mean \"" + std::string(near) + "\"?";
     return reply(std::move(error).with("path", std::string("params.method")));
   }
   const bool spawns = method->needs == Needs::spawn;
   if (!spawns && (params.limits || params.permissions || params.profile || params.cwd))
-    return reply(Error(Code::invalid_params,
-                       "params: limits, permissions, profile and cwd are asked about with process.spawn alone")
-                     .with("path", std::string("params.method")));
+    return reply(
+        Error(Code::invalid_params,
+              "params: limits, permissions, profile and cwd are asked about with process.spawn alone")
+            .with("path", std::string("params.method")));
   api::PolicyTestResult out;
   const auto rules = kernel.policy().binding(*who);
   for (const auto& each : rules) out.rules.push_back(each.name);

@@ -13,6 +13,9 @@ extern char** environ;
 namespace kairo::kernel {
 namespace {
 
+/// A line of twenty sessions with the longest ids, or of two hundred with common ones.
+constexpr std::size_t owner_path_bytes = 4096;
+
 Error bad(const std::string& path, const std::string& problem) {
   return Error(Code::invalid_params, path + " " + problem).with("path", path);
 }
@@ -204,6 +207,11 @@ Result<Plan> plan_spawn(Kernel& kernel, const Call& call, const api::SpawnParams
   record.cwd = directory;
   record.owner = call.client->principal().name();
   record.owner_path = call.client->principal().path();
+  // It goes with every record and event of the session.
+  if (record.owner_path.size() > owner_path_bytes)
+    return Error(Code::limit_exceeded, "sessions are nested too deeply here: the line of those that " +
+                                           record.owner + " comes from is longer than " +
+                                           std::to_string(owner_path_bytes) + " bytes; nothing was started");
   if (options.labels) record.labels = *options.labels;
   if (const session::Session* from = kernel.origin_of(*call.client)) record.parent = from->key();
   record.correlation_id = kernel.correlation_of(*call.client, call.correlation_id);

@@ -48,7 +48,7 @@ void kernel_metrics(Kernel& kernel, Call&, api::NoParams, Reply<api::KernelMetri
 }
 
 void status(Kernel& kernel, Call& call, api::StatusParams params, Reply<api::ProcessSession> reply) {
-  auto reached = kernel.reach(*call.client, params.id);
+  auto reached = kernel.look_at(*call.client, params.id);
   if (!reached) return reply(reached.error());
   const session::Session& session = **reached;
   if (!params.metrics.value_or(false) || !session.running()) return reply.packed(session.packed_view());
@@ -62,7 +62,7 @@ void status(Kernel& kernel, Call& call, api::StatusParams params, Reply<api::Pro
         boost::asio::post(kernel.io(), [&kernel, client, reply, id, metrics] {
           const auto asker = client.lock();
           if (!asker) return;
-          auto still = kernel.reach(*asker, id);
+          auto still = kernel.look_at(*asker, id);
           if (!still) return reply(still.error());
           api::ProcessSession view = (*still)->view();
           if ((*still)->running()) view.metrics = std::move(*metrics);

@@ -26,7 +26,8 @@ class Ctl {
   /// kairoctl against the daemon, run by another user.
   [[nodiscard]] Ran as(const Daemon& place, uid_t uid, const std::vector<std::string>& arguments) const {
     const std::string id = std::to_string(uid);
-    std::vector<std::string> argv{"setpriv", "--reuid=" + id, "--regid=" + id, "--groups=" + std::to_string(uid + 1)};
+    std::vector<std::string> argv{"setpriv", "--reuid=" + id, "--regid=" + id,
+                                  "--groups=" + std::to_string(uid + 1)};
     auto own = place.ctl_argv(arguments);
     own[0] = path_;
     argv.insert(argv.end(), own.begin(), own.end());
@@ -69,13 +70,13 @@ TEST_CASE("a process inside a session acts as that session: on what came from it
   const std::string sibling = spawned(place, {"--id", "sibling", "sleep", "1000"});
   const std::string& call = ctl.path();
   const std::string out = inside(place, "outer",
-                                 call + " spawn --id made sleep 1000; "       // its own
-                                        + call + " status sibling 2>&1; "     // its user's
-                                        + call + " kill sibling 2>&1; "       //
-                                        + call + " status outer 2>&1; "       // itself: not created by it
-                                        + call + " kernel stop 2>&1; "        //
-                                        + "setsid " + call + " ps; "          // from a session of its own
-                                        + "(" + call + " spawn --id deeper -- " + call + " status made)");
+                                 call + " spawn --id made sleep 1000; "  // its own
+                                     + call + " status sibling 2>&1; "   // its user's
+                                     + call + " kill sibling 2>&1; "     //
+                                     + call + " status outer 2>&1; "     // itself: not created by it
+                                     + call + " kernel stop 2>&1; "      //
+                                     + "setsid " + call + " ps; "        // from a session of its own
+                                     + "(" + call + " spawn --id deeper -- " + call + " status made)");
   const auto lines = lines_of(out);
   CAPTURE(out);
   REQUIRE(lines.size() == 7);
@@ -100,11 +101,10 @@ TEST_CASE("what a client says of itself gives it nothing") {
   const Ctl ctl(place.dir());
   spawned(place, {"--id", "other", "sleep", "1000"});
   const std::string& call = ctl.path();
-  const std::string out =
-      inside(place, "liar",
-             "KAIRO_PROCESS_ID=other " + call + " status other 2>&1; env -i " + call + " --socket " +
-                 place.socket() + " status other 2>&1; env -i " + call + " --socket " + place.socket() +
-                 " spawn --id child true");
+  const std::string out = inside(place, "liar",
+                                 "KAIRO_PROCESS_ID=other " + call + " status other 2>&1; env -i " + call +
+                                     " --socket " + place.socket() + " status other 2>&1; env -i " + call +
+                                     " --socket " + place.socket() + " spawn --id child true");
   const auto lines = lines_of(out);
   CAPTURE(out);
   REQUIRE(lines.size() == 3);
@@ -157,20 +157,29 @@ TEST_CASE("a process number that is used again is not the session that had it") 
   CHECK(json_at(lines[2], "/owner") == "process:thief");
 }
 
-TEST_CASE("two users of one daemon: each its own processes, environment and view, and nothing of the other's") {
+TEST_CASE(
+    "two users of one daemon: each its own processes, environment and view, and nothing of the other's") {
   if (skip_unless_root()) return;
   Daemon place({.arguments = {"--socket-mode", "0666"}, .env = {{"ROOTS_SECRET", "hidden"}}});
   const Ctl ctl(place.dir());
-  const Ran mine = ctl.as(place, alice, {"run", "--", "sh", "-c", "id -u; id -g; id -G; echo ${ROOTS_SECRET:-none}"});
+  const Ran mine =
+      ctl.as(place, alice, {"run", "--", "sh", "-c", "id -u; id -g; id -G; echo ${ROOTS_SECRET:-none}"});
   CAPTURE(mine.err);
   CHECK(mine.out == "12345\n12345\n12345 12346\nnone\n");
-  REQUIRE(ctl.as(place, alice, {"spawn", "--clean-env", "--id", "hers", "--", "sh", "-c",
-                                "echo secret; echo ${ROOTS_SECRET:-none}; sleep 1000"})
+  REQUIRE(ctl.as(place, alice,
+                 {"spawn", "--clean-env", "--id", "hers", "--", "sh", "-c",
+                  "echo secret; echo ${ROOTS_SECRET:-none}; sleep 1000"})
               .code == 0);
   CHECK(json_at(ctl.as(place, alice, {"status", "hers"}).out, "/owner") == "user:12345");
-  for (const std::vector<std::string>& each :
-       {std::vector<std::string>{"status", "hers"}, {"logs", "hers"}, {"kill", "hers"}, {"write", "hers", "x"},
-        {"attach", "hers"}, {"cancel", "hers"}, {"forget", "hers"}, {"wait", "hers"}, {"kernel", "stop"}}) {
+  for (const std::vector<std::string>& each : {std::vector<std::string>{"status", "hers"},
+                                               {"logs", "hers"},
+                                               {"kill", "hers"},
+                                               {"write", "hers", "x"},
+                                               {"attach", "hers"},
+                                               {"cancel", "hers"},
+                                               {"forget", "hers"},
+                                               {"wait", "hers"},
+                                               {"kernel", "stop"}}) {
     CAPTURE(each[0]);
     const Ran refused = ctl.as(place, bob, each);
     CHECK(refused.code == 77);
@@ -210,8 +219,8 @@ TEST_CASE("without --socket-mode another user is not served, and only root can s
   CHECK(ctl.as(place, alice, {"--no-autostart", "ping"}).code != 0);
   TempDir dir;
   ::chmod(dir.path().c_str(), 0777);
-  const Ran ran = run({"setpriv", "--reuid=12345", "--regid=12345", "--clear-groups", kairod_path(), "--socket",
-                       dir.file("s"), "--state-dir", dir.file("st"), "--socket-mode", "0666"});
+  const Ran ran = run({"setpriv", "--reuid=12345", "--regid=12345", "--clear-groups", kairod_path(),
+                       "--socket", dir.file("s"), "--state-dir", dir.file("st"), "--socket-mode", "0666"});
   CHECK(ran.code == 64);
   CHECK(ran.err.find("root") != std::string::npos);
 }
@@ -219,7 +228,9 @@ TEST_CASE("without --socket-mode another user is not served, and only root can s
 TEST_CASE("the policy refuses by a rule that it names, and a reload changes it") {
   TempDir files;
   const std::string uid = std::to_string(::geteuid());
-  const auto policy = [&](const std::string& text) { return files.put("kairod.json", "{\"policy\": " + text + "}"); };
+  const auto policy = [&](const std::string& text) {
+    return files.put("kairod.json", "{\"policy\": " + text + "}");
+  };
   const std::string file = policy(R"({"rules": [
     {"principal": "user:)" + uid + R"(/agent*", "methods": ["process.*", "kernel.info", "event.query"],
      "limits": {"memory": 1000000}},
@@ -283,12 +294,14 @@ TEST_CASE("a wrong policy is refused by name, and a reload keeps the one that ho
   CHECK(good.code == 0);
   CHECK(json_at(good.out, "/policy/undeclared") == "p");
 
-  const std::string file = dir.put("kairod.json", R"({"policy": {"rules": [{"principal": "process:*", "methods": []}]}})");
+  const std::string file =
+      dir.put("kairod.json", R"({"policy": {"rules": [{"principal": "process:*", "methods": []}]}})");
   Daemon place({.arguments = {"--config", file}});
   const Ctl ctl(place.dir());
   dir.put("kairod.json", R"({"policy": {"rules": 1}})");
   ::kill(place.pids().daemon, SIGHUP);
-  eventually([&] { return place.said().find("was not reloaded") != std::string::npos; }, "the refusal is told");
+  eventually([&] { return place.said().find("was not reloaded") != std::string::npos; },
+             "the refusal is told");
   CHECK(code_of(inside(place, "bound", ctl.path() + " ps 2>&1")) == "E_PERMISSION_DENIED");
 }
 

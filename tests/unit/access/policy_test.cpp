@@ -56,9 +56,9 @@ TEST_CASE("the first rule that matches the user counts, and for a process that o
   // Both must allow.
   CHECK(may(policy, inside, "process.list"));
   CHECK(may(policy, inside, "process.spawn"));
-  CHECK_FALSE(may(policy, inside, "process.kill"));   // the process's does not
-  CHECK_FALSE(may(policy, inside, "kernel.info"));    // the user's does not
-  CHECK_FALSE(may(policy, inside, "device.list"));    // the user's does not
+  CHECK_FALSE(may(policy, inside, "process.kill"));  // the process's does not
+  CHECK_FALSE(may(policy, inside, "kernel.info"));   // the user's does not
+  CHECK_FALSE(may(policy, inside, "device.list"));   // the user's does not
   CHECK(policy.binding(inside).size() == 2);
   // Further down the line it is the last process that counts beside the user.
   CHECK_FALSE(may(policy, Principal::process(1000, inside.path(), "x", 8), "process.kill"));
@@ -66,7 +66,8 @@ TEST_CASE("the first rule that matches the user counts, and for a process that o
   const auto no = Policy::check_method(policy.binding(inside), inside, "process.kill");
   REQUIRE_FALSE(no.ok());
   CHECK(no.error().code == Code::permission_denied);
-  CHECK(no.error().message == "process:build may not call process.kill: refused by policy.rules[2] (\"process:*\")");
+  CHECK(no.error().message ==
+        "process:build may not call process.kill: refused by policy.rules[2] (\"process:*\")");
 }
 
 TEST_CASE("an empty list of methods allows none") {
@@ -98,8 +99,9 @@ TEST_CASE("limits: what is not named is given, what is more is refused by name")
   asked.pids = 5;  // within the user's, over the process's
   granted = Policy::check_limits(rules, inside, asked);
   REQUIRE_FALSE(granted.ok());
-  CHECK(granted.error().message ==
-        "process:build may not set limits.pids to 5, at most to 4: refused by policy.rules[1] (\"process:*\")");
+  CHECK(
+      granted.error().message ==
+      "process:build may not set limits.pids to 5, at most to 4: refused by policy.rules[1] (\"process:*\")");
   asked = {};
   asked.cpu = 0.75;
   granted = Policy::check_limits(rules, inside, asked);
@@ -113,25 +115,31 @@ TEST_CASE("undeclared: the process's rule before the user's, and neither widens 
     return policy.undeclared(policy.binding(who));
   };
   CHECK(of(R"({"undeclared": "deny"})", alice) == "deny");
-  CHECK(of(R"({"undeclared": "deny", "rules": [{"principal": "user:*", "undeclared": "allow"}]})", alice) == "allow");
+  CHECK(of(R"({"undeclared": "deny", "rules": [{"principal": "user:*", "undeclared": "allow"}]})", alice) ==
+        "allow");
   const char* both = R"({"rules": [{"principal": "user:*", "undeclared": "offline"},
                                    {"principal": "process:*", "undeclared": "workspace"}]})";
   CHECK(of(both, inside) == "workspace");
   CHECK(of(both, alice) == "offline");
   CHECK(of(R"({"rules": [{"principal": "user:*", "undeclared": "offline"},
-                         {"principal": "process:*", "undeclared": "allow"}]})", inside) == "offline");
+                         {"principal": "process:*", "undeclared": "allow"}]})",
+           inside) == "offline");
   CHECK(of(R"({"rules": [{"principal": "user:*", "undeclared": "deny"},
-                         {"principal": "process:*", "undeclared": "offline"}]})", inside) == "deny");
+                         {"principal": "process:*", "undeclared": "offline"}]})",
+           inside) == "deny");
   CHECK(of(R"({"rules": [{"principal": "user:*", "undeclared": "offline"},
-                         {"principal": "process:*", "undeclared": "deny"}]})", inside) == "deny");
+                         {"principal": "process:*", "undeclared": "deny"}]})",
+           inside) == "deny");
 }
 
 TEST_CASE("what is wrong is named by its path, and what was meant is suggested") {
   CHECK(refused(R"({"rule": []})").find("rules") != std::string::npos);
   CHECK(refused(R"({"rules": [{"principal": "users:1"}]})").find("policy.rules[0].principal") == 0);
   CHECK(refused(R"({"rules": [{}]})").find("policy.rules[0].principal") != std::string::npos);
-  CHECK(refused(R"({"rules": [{"principal": "*", "limits": {"cpu": -1}}]})").find("policy.rules[0].limits.cpu") == 0);
-  CHECK(refused(R"({"rules": [{"principal": "*", "undeclared": "x"}]})").find("policy.rules[0].undeclared") == 0);
+  CHECK(refused(R"({"rules": [{"principal": "*", "limits": {"cpu": -1}}]})")
+            .find("policy.rules[0].limits.cpu") == 0);
+  CHECK(refused(R"({"rules": [{"principal": "*", "undeclared": "x"}]})").find("policy.rules[0].undeclared") ==
+        0);
   CHECK(refused(R"({"profiles": {"deny": {}}})").find("policy.profiles.deny") == 0);
   const Policy policy = good(R"({"undeclared": "mine", "profiles": {"mine": {"net": "none"}}})");
   CHECK(policy.profile("mine"));
