@@ -26,6 +26,10 @@ std::optional<std::string> read_text(const std::string& path) {
   }
 }
 
+std::string text_of(const std::string& path) {
+  return read_text(path).value_or(std::string());
+}
+
 int write_text(const std::string& path, std::string_view text) {
   const UniqueFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
   if (!file) return errno;

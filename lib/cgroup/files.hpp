@@ -13,6 +13,9 @@ namespace kairo::cgroup {
 /// The whole text; nothing when it cannot be read.
 std::optional<std::string> read_text(const std::string& path);
 
+/// The same, and empty where it cannot be read.
+std::string text_of(const std::string& path);
+
 /// 0 or the errno. In a cgroup file system nothing is created: a file that is missing there is EACCES, ENOENT
 /// or EPERM.
 int write_text(const std::string& path, std::string_view text);

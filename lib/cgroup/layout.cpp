@@ -40,8 +40,8 @@ bool contains(const std::vector<std::string_view>& words, std::string_view word)
 /// proc_pid_mountinfo(5): ID PARENT DEV ROOT POINT OPTIONS [TAGS...] - TYPE SOURCE SUPER
 Mounts read_mounts(const std::string& root) {
   Mounts out;
-  const auto text = read_text(root + "/proc/self/mountinfo");
-  for (const std::string_view line : split(text.value_or(""), '\n')) {
+  const std::string text = text_of(root + "/proc/self/mountinfo");
+  for (const std::string_view line : split(text, '\n')) {
     const auto words = split(line, ' ');
     const auto dash = std::find(words.begin(), words.end(), "-");
     if (words.size() < 5 || words.end() - dash < 4) continue;
@@ -59,8 +59,8 @@ Mounts read_mounts(const std::string& root) {
 
 /// The cgroup of this process in the hierarchy with `controller` ("" for v2), from /proc/self/cgroup.
 std::optional<std::string> own_path(const std::string& root, std::string_view controller) {
-  const auto text = read_text(root + "/proc/self/cgroup");
-  for (const std::string_view line : split(text.value_or(""), '\n')) {
+  const std::string text = text_of(root + "/proc/self/cgroup");
+  for (const std::string_view line : split(text, '\n')) {
     const std::size_t first = line.find(':');
     const std::size_t second = first == std::string_view::npos ? first : line.find(':', first + 1);
     if (second == std::string_view::npos) continue;
@@ -110,12 +110,12 @@ constexpr Controller limits_in_v2[] = {Controller::cpu, Controller::memory, Cont
 
 /// Controllers that groups below `directory` can have.
 std::vector<std::string> obtainable(const Host& host, const std::string& directory, bool changeable) {
-  const auto handed_on = read_text(directory + "/cgroup.subtree_control");
-  const auto there = read_text(directory + "/cgroup.controllers");
-  const auto enabled = words_of(handed_on.value_or("")), available = words_of(there.value_or(""));
+  const std::string handed_on = text_of(directory + "/cgroup.subtree_control");
+  const std::string there = text_of(directory + "/cgroup.controllers");
+  const auto enabled = words_of(handed_on), available = words_of(there);
   if (changeable && exists(directory + "/cgroup.type")) {  // all but the root have it
-    const auto processes = read_text(directory + "/cgroup.procs");
-    for (const std::string_view each : words_of(processes.value_or("")))
+    const std::string processes = text_of(directory + "/cgroup.procs");
+    for (const std::string_view each : words_of(processes))
       changeable = changeable && host.own(static_cast<pid_t>(std::strtol(each.data(), nullptr, 10)));
   }
   std::vector<std::string> out;
@@ -133,8 +133,10 @@ void find_unified(const Host& host, const Mount& mount, const std::string& name,
     if (path.empty()) path = "/";
     const auto directory = directory_of(host.root, mount, path);
     if (!directory || !writable(*directory)) return;
-    // What is root's is not therefore this daemon's: systemd, or whoever confined it, counts on it.
-    const bool changeable = host.uid != 0 || !systemd || host.delegated(*directory);
+    // What may be written is not therefore this daemon's: systemd counts on it. So nothing above is changed,
+    // and as root only what was delegated.
+    const bool changeable =
+        path == before(*own, name) && (host.uid != 0 || !systemd || host.delegated(*directory));
     auto controllers = obtainable(host, *directory, changeable);
     if (out.unified.empty() || controllers.size() > out.controllers.size()) {
       out.unified = *directory + "/" + name;

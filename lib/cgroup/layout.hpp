@@ -9,10 +9,10 @@
 //       none are delegated, it still tells whose descendant a process is, and kills.
 //   v1  One tree per controller, usually for root alone. Only what a limit needs is used there.
 //
-// A controller can be had in v2 where the cgroup above hands it on already, or can be made to: no process may
-// stand in a cgroup that hands controllers on (but the root), so the daemon's own move to a leaf,
-// kairo-TAG/daemon, when the first limit is set (Tree). As root under systemd only a cgroup that systemd has
-// delegated (Delegate=yes) is changed so.
+// A controller can be had in v2 where the cgroup above hands it on already, or, where that is the daemon's
+// own, can be made to: no process may stand in a cgroup that hands controllers on (but the root), so the
+// daemon's own move to a leaf, kairo-TAG/daemon, when the first limit is set (Tree). As root under systemd
+// only a cgroup that systemd has delegated (Delegate=yes) is changed so.
 //
 // Reads files only. `root` stands before every path, for tests with a tree of their own.
 #pragma once

@@ -34,8 +34,8 @@ bool missing(int error_number) {
 }
 
 void add_members(const std::string& directory, std::vector<pid_t>& out) {
-  const auto text = read_text(directory + "/cgroup.procs");
-  for (const std::string_view each : words_of(text.value_or("")))
+  const std::string text = text_of(directory + "/cgroup.procs");
+  for (const std::string_view each : words_of(text))
     if (const auto pid = static_cast<pid_t>(std::strtol(each.data(), nullptr, 10)); pid > 0)
       out.push_back(pid);
   for (const std::string& each : directories_in(directory)) add_members(directory + "/" + each, out);
@@ -89,15 +89,15 @@ std::string Tree::enable(Controller controller) {
   const std::string word = "+" + std::string(name_of(controller));
   int error_number = make_directory(base);
   if (error_number != 0) return "cannot make " + base + ": " + describe_errno(error_number);
-  const auto handed_on = read_text(above + "/cgroup.subtree_control");
-  const auto words = words_of(handed_on.value_or(""));
+  const std::string handed_on = text_of(above + "/cgroup.subtree_control");
+  const auto words = words_of(handed_on);
   if (std::find(words.begin(), words.end(), name_of(controller)) == words.end()) {
     error_number = write_text(above + "/cgroup.subtree_control", word);
     if (error_number == EBUSY && make_directory(base + leaf) == 0) {
       // Processes stand in it, and may not while it hands controllers on. Ours move; others stay, and the
       // limit is refused.
-      const auto text = read_text(above + "/cgroup.procs");
-      for (const std::string_view each : words_of(text.value_or("")))
+      const std::string text = text_of(above + "/cgroup.procs");
+      for (const std::string_view each : words_of(text))
         if (host_.own(static_cast<pid_t>(std::strtol(each.data(), nullptr, 10))))
           write_text(base + leaf + "/cgroup.procs", each);
       error_number = write_text(above + "/cgroup.subtree_control", word);
@@ -233,8 +233,8 @@ Result<Joining> Tree::open_to_join(const Group& group) const {
 
 bool Tree::populated(const Group& group) const {
   if (const std::string at = directory(group, unified_bit); !at.empty()) {
-    const auto text = read_text(at + "/cgroup.events");
-    return text && number_of(*text, "populated").value_or(0) != 0;
+    const std::string text = text_of(at + "/cgroup.events");
+    return number_of(text, "populated").value_or(0) != 0;
   }
   return !members(group).empty();
 }
@@ -271,8 +271,8 @@ void Tree::kill(const Group& group) const {
 
 std::optional<std::uint64_t> Tree::cpu_us(const Group& group) const {
   if (const std::string at = directory(group, unified_bit); !at.empty()) {
-    const auto text = read_text(at + "/cpu.stat");
-    if (const auto used = text ? number_of(*text, "usage_usec") : std::nullopt) return used;
+    const std::string text = text_of(at + "/cpu.stat");
+    if (const auto used = number_of(text, "usage_usec")) return used;
   }
   if (const std::string at = directory(group, bit_of(Controller::cpuacct)); !at.empty())
     if (const auto used = read_number(at + "/cpuacct.usage")) return *used / 1000;

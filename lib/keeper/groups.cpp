@@ -7,9 +7,10 @@
 
 namespace kairo::keeper {
 namespace {
+/// How long removals are collected.
+constexpr std::chrono::milliseconds soon{50};
 /// What has ended is out of its group a moment later; then only a poke is a reason to look again.
-constexpr std::chrono::milliseconds soon{20};
-constexpr int soon_tries = 5;
+constexpr int soon_tries = 3;
 }  // namespace
 
 Groups::~Groups() {
@@ -55,16 +56,19 @@ void Groups::run() {
   std::unique_lock lock(mutex_);
   int tries = 0;
   while (!stop_) {
-    const auto wanted = [this] { return stop_ || poked_; };
-    if (waiting_.empty() || tries >= soon_tries)
-      changed_.wait(lock, wanted);
-    else
-      changed_.wait_for(lock, soon, wanted);
-    if (std::exchange(poked_, false)) tries = 0;
+    if (waiting_.empty() || tries >= soon_tries) {
+      changed_.wait(lock, [this] { return stop_ || poked_; });
+      tries = 0;
+    }
+    poked_ = false;
+    changed_.wait_for(lock, soon, [this] { return stop_; });
+    if (stop_) return;
     ++tries;
     std::vector<cgroup::Group> all = std::exchange(waiting_, {});
     lock.unlock();
-    std::erase_if(all, [this](const cgroup::Group& each) { return tree_.remove(each); });
+    // The look takes no lock, which the many that detached descendants hold would.
+    std::erase_if(all,
+                  [this](const cgroup::Group& each) { return !tree_.populated(each) && tree_.remove(each); });
     lock.lock();
     waiting_.insert(waiting_.end(), all.begin(), all.end());
   }

@@ -1,6 +1,9 @@
 // The keeper's control groups (lib/cgroup), and the thread that removes them: a rmdir may wait for a lock
 // that another one's move of a process holds for milliseconds, and the main thread must not.
 //
+// They are removed some at a time, a moment later, so that the next launch does not wait for the lock that
+// each takes.
+//
 // A group in which somebody still is stays in the list until poke(), which the owner calls when children have
 // ended. The thread is started with the first removal; while the system gives none, removals are done at
 // once.

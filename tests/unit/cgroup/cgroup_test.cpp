@@ -116,8 +116,8 @@ TEST_CASE("a user's daemon beside a shell goes up to what hands controllers on")
   fake.unified("/user.slice/user@1000.service/app.slice", "memory pids\n", "", "");
   fake.unified("/user.slice/user@1000.service/app.slice/term.scope", "memory pids\n", "", "7\n100\n");
   const Layout layout = find_layout(fake.host(1000, {100}), tag);
-  // The slice is empty, so it can hand on what it has.
-  CHECK(layout.unified_path == std::string("/user.slice/user@1000.service/app.slice/kairo-") + tag);
+  // The slice between is the user's manager's: what it does not hand on it is not made to.
+  CHECK(layout.unified_path == std::string("/user.slice/user@1000.service/kairo-") + tag);
   CHECK(layout.controllers == Names{"memory", "pids"});
 }
 
