@@ -5,7 +5,7 @@ _kairoctl_commands="spawn run attach logs write close-stdin wait status ps kill 
 metrics devices policy ping info introspect kernel completion"
 _kairoctl_globals="--socket --no-autostart --reconnect --state-dir --any-owner --correlation-id --table --help"
 _kairoctl_program="--id --cwd --env --clean-env --label --replace --stdin --timeout --kill-grace --retain --when-full
---on-owner-exit --detach-descendants"
+--on-owner-exit --detach-descendants --cpus --memory --pids-limit --limit --limits-best-effort"
 
 _kairoctl_options() {
   case $1 in
@@ -31,7 +31,7 @@ _kairoctl_options() {
 _kairoctl_takes_value() {
   case $1 in
     --socket | --reconnect | --state-dir | --correlation-id | --id | --cwd | -e | --env | --label | --stdin | --stdout | --stderr | \
-      --timeout | --kill-grace | --retain | --when-full | --on-owner-exit | --from | --stream | --since | --tail | \
+      --timeout | --kill-grace | --retain | --when-full | --on-owner-exit | --cpus | --memory | --pids-limit | --limit | --from | --stream | --since | --tail | \
       --offset | --status | --owner | -s | --signal | --scope | --escalate-after | --reason | --grace | --topic | --correlation | \
       --count | --processes | --process | --subsystem | --type) return 0 ;;
     -l | -n) return 0 ;;

@@ -39,6 +39,11 @@ _kairoctl() {
     '--when-full[what a full log does]:rule:(drop-oldest block)'
     '--on-owner-exit[what the end of this client does to it]:rule:(keep kill)'
     '--detach-descendants[let its descendants outlive it]'
+    '--cpus[cores that it may use]:cores:'
+    {-m,--memory}'[memory that it may use]:size:'
+    '--pids-limit[processes and threads that it may be]:number:'
+    '*--limit[a limit by its name]:NAME=VALUE:(cpu= memory= pids= openFiles= cpuSeconds= fileSize= wallMs=)'
+    '--limits-best-effort[run it also where some cannot be set]'
   )
   commands=(
     'spawn:start a program and leave it alone'

@@ -1,5 +1,7 @@
 #include "program_options.hpp"
 
+#include <charconv>
+#include <concepts>
 #include <cstdlib>
 #include <cstring>
 #include <sys/stat.h>
@@ -64,6 +66,56 @@ std::optional<std::uint64_t> milliseconds(std::string_view option, const std::st
   return static_cast<std::uint64_t>(parse_duration(option, text).count());
 }
 
+std::uint64_t whole_number(const std::string& option, const std::string& text) {
+  std::uint64_t out = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out);
+  if (error != std::errc{} || end != text.data() + text.size())
+    throw UsageError{option + ": \"" + text + "\" is no whole number"};
+  return out;
+}
+
+double cores(const std::string& option, const std::string& text) {
+  double out = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out);
+  if (error != std::errc{} || end != text.data() + text.size())
+    throw UsageError{option + ": \"" + text + "\" is no number of cores"};
+  return out;
+}
+
+void set_limit(api::ResourceLimits& limits, const std::string& option, const std::string& name,
+               const std::string& value) {
+  bool known = false;
+  const auto consider = [&](const auto& field) {
+    if (field.name != name) return;
+    known = true;
+    auto& member = limits.*field.member;
+    if (member) throw UsageError{option + ": the limit " + name + " is named twice"};
+    if constexpr (std::same_as<std::decay_t<decltype(*member)>, double>)
+      member = cores(option, value);
+    else if (name == "memory" || name == "fileSize")
+      member = parse_size(option, value);
+    else
+      member = whole_number(option, value);
+  };
+  std::apply([&](const auto&... each) { (consider(each), ...); }, api::ResourceLimits::fields());
+  if (!known)
+    throw UsageError{option + ": \"" + name +
+                     "\" is none of cpu, memory, pids, openFiles, cpuSeconds, fileSize, wallMs"};
+}
+
+std::optional<api::ResourceLimits> limits_of(const ProgramOptions& o) {
+  api::ResourceLimits out;
+  if (!o.cpus.empty()) set_limit(out, "--cpus", "cpu", o.cpus);
+  if (!o.memory.empty()) set_limit(out, "--memory", "memory", o.memory);
+  if (!o.pids_limit.empty()) set_limit(out, "--pids-limit", "pids", o.pids_limit);
+  for (const std::string& each : o.limits) {
+    const auto [name, value] = parse_pair("--limit", each);
+    set_limit(out, "--limit", name, value);
+  }
+  if (out == api::ResourceLimits{}) return std::nullopt;
+  return out;
+}
+
 }  // namespace
 
 void declare_program_options(OptionSet& set, ProgramOptions& o) {
@@ -81,6 +133,13 @@ void declare_program_options(OptionSet& set, ProgramOptions& o) {
   set.value("--on-owner-exit", o.on_owner_exit, "RULE",
             "What the end of this client does to it: keep or kill");
   set.flag("--detach-descendants", o.detach_descendants, "Let its descendants outlive it");
+  set.value("--cpus", o.cpus, "N", "Cores that it may use, for instance 0.5");
+  set.value("-m,--memory", o.memory, "SIZE", "Memory that it may use");
+  set.value("--pids-limit", o.pids_limit, "N", "Processes and threads that it may be");
+  set.list("--limit", o.limits, "NAME=VALUE",
+           "A limit: cpu, memory, pids, openFiles, cpuSeconds, fileSize or wallMs");
+  set.flag("--limits-best-effort", o.limits_best_effort,
+           "Run it also where the host cannot set some of the limits");
 }
 
 api::SpawnParams spawn_params(const ProgramOptions& o, const std::vector<std::string>& program) {
@@ -105,6 +164,8 @@ api::SpawnParams spawn_params(const ProgramOptions& o, const std::vector<std::st
   }
   options.on_owner_exit = enumerator<api::OwnerExit>("--on-owner-exit", o.on_owner_exit);
   if (o.detach_descendants) options.detach_descendants = true;
+  options.limits = limits_of(o);
+  if (o.limits_best_effort) options.limits_mode = api::LimitsMode::best_effort;
   if (o.replace) options.replace = true;
   options.subscribe = false;
   if (!o.labels.empty()) {

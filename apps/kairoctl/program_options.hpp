@@ -23,6 +23,11 @@ struct ProgramOptions {
   std::string when_full;
   std::string on_owner_exit;
   bool detach_descendants = false;
+  std::string cpus;
+  std::string memory;
+  std::string pids_limit;
+  std::vector<std::string> limits;
+  bool limits_best_effort = false;
 };
 
 void declare_program_options(OptionSet& set, ProgramOptions& options);

@@ -39,6 +39,13 @@ struct ResourceLimits {
   }
 };
 
+/// Takes out the limit of that name ("openFiles").
+inline void clear_limit(ResourceLimits& limits, std::string_view name) {
+  std::apply(
+      [&](const auto&... each) { ((each.name == name ? (limits.*each.member).reset() : void()), ...); },
+      ResourceLimits::fields());
+}
+
 /// What happens to a limit that this host cannot set.
 enum class LimitsMode { strict, best_effort };
 constexpr auto enum_names(LimitsMode) {

@@ -49,9 +49,23 @@ constexpr auto enum_names(EndReason) {
 struct Outcome {
   EndReason reason = EndReason::exited;
   std::optional<std::string> by;
+  std::optional<std::uint64_t> limit;
+  std::optional<std::uint64_t> oom_kills;
+  std::optional<std::uint64_t> pids_refused;
+  std::optional<std::uint64_t> cpu_ms;
   static constexpr auto fields() {
-    return std::tuple(field("reason", &Outcome::reason, "Why the process ended"),
-                      field("by", &Outcome::by, "Principal that caused the end, where one did"));
+    using S = Outcome;
+    return std::tuple(
+        field("reason", &S::reason, "Why the process ended"),
+        field("by", &S::by, "Principal that caused the end, where one did"),
+        field("limit", &S::limit,
+              "The limit that ended it: bytes (out-of-memory, and SIGXFSZ), CPU seconds (cpu-limit), "
+              "milliseconds (timeout)"),
+        field("oomKills", &S::oom_kills,
+              "Processes of it that were killed for want of memory, where some were"),
+        field("pidsRefused", &S::pids_refused, "Forks that limits.pids refused, where it did"),
+        field("cpuMs", &S::cpu_ms,
+              "CPU time of all its processes, milliseconds; with limits, where the host counts it"));
   }
 };
 

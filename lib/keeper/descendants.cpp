@@ -29,11 +29,16 @@ void kill_tree(pid_t pid) {
 
 }  // namespace
 
-void Descendants::ended(pid_t pid, const std::string& mark, std::chrono::milliseconds grace, bool group_left,
-                        bool soon, SteadyTime now) {
-  watches_.push_back(Watch{pid, group_left, false, now + grace, mark});
+void Descendants::ended(pid_t pid, const std::string& mark, const cgroup::Group& control_group,
+                        std::chrono::milliseconds grace, bool group_left, bool soon, SteadyTime now) {
+  watches_.push_back(Watch{pid, group_left, false, now + grace, mark, control_group});
   due(soon ? now : now + sweep_delay);
   if (group_left) due(now + grace);
+}
+
+bool Descendants::follows(std::uint64_t key) const {
+  return std::any_of(watches_.begin(), watches_.end(),
+                     [&](const Watch& each) { return each.control_group && each.control_group.key == key; });
 }
 
 void Descendants::reap() {
@@ -58,14 +63,18 @@ std::vector<WatchLetter> Descendants::leave() const {
                    each.group_left,
                    each.killed,
                    std::chrono::nanoseconds(each.deadline.time_since_epoch()).count(),
-                   {each.mark}});
+                   {each.mark},
+                   each.control_group.key,
+                   each.control_group.in,
+                   each.told});
   return out;
 }
 
 void Descendants::take_over(const std::vector<WatchLetter>& watches, SteadyTime now) {
   for (const WatchLetter& each : watches)
     watches_.push_back(Watch{each.pid, each.group_left, each.killed,
-                             SteadyTime(std::chrono::nanoseconds(each.deadline_ns)), each.mark.data});
+                             SteadyTime(std::chrono::nanoseconds(each.deadline_ns)), each.mark.data,
+                             cgroup::Group{each.key, false, each.control_group, false}, each.told});
   due(now);  // orphans that ended meanwhile are to be reaped, too
 }
 
@@ -91,41 +100,75 @@ void Descendants::find_orphans() {
     });
 }
 
+/// Of a session with a control group; whether anybody is left.
+bool Descendants::look_at_members(Watch& watch, bool late) {
+  const cgroup::Tree& tree = groups_.tree();
+  if (!tree.populated(watch.control_group)) return false;
+  if (late) {
+    tree.kill(watch.control_group);
+  } else if (!watch.told) {
+    watch.told = true;
+    for (const pid_t each : tree.members(watch.control_group))
+      if (watch.pid == 0 || ::getpgid(each) != watch.pid) terminate(each);  // the group has had it
+  }
+  return true;
+}
+
+/// Of one without.
+bool Descendants::look_at_orphans(const Watch& watch, bool late) {
+  bool found = false;
+  for (auto& [pid, orphan] : orphans_) {
+    if (!belongs(orphan, watch.pid, watch.mark)) continue;
+    found = true;
+    if (late) {
+      kill_tree(pid);
+    } else if (!orphan.told) {
+      orphan.told = true;
+      const auto below = tree(pid);
+      if (orphan.group != watch.pid) terminate(pid);  // the group has had it
+      for (const pid_t each : below)
+        if (::getpgid(each) != watch.pid) terminate(each);
+    }
+  }
+  return found;
+}
+
 void Descendants::run(SteadyTime now) {
   next_.reset();
   reap();
   if (watches_.empty()) return;
-  find_orphans();
+  if (std::any_of(watches_.begin(), watches_.end(), [](const Watch& each) { return !each.control_group; }))
+    find_orphans();
   for (Watch& watch : watches_) {
-    const bool over = now >= watch.deadline;
+    const bool late = now >= watch.deadline;
     if (watch.group_left) {
-      if (over && !watch.killed) ::kill(-watch.pid, SIGKILL);
+      if (late && !watch.killed) ::kill(-watch.pid, SIGKILL);
       watch.group_left = ::kill(-watch.pid, 0) == 0 || errno == EPERM;
     }
-    bool found = false;
-    for (auto& [pid, orphan] : orphans_) {
-      if (!belongs(orphan, watch.pid, watch.mark)) continue;
-      found = true;
-      if (over) {
-        kill_tree(pid);
-      } else if (!orphan.told) {
-        orphan.told = true;
-        const auto below = tree(pid);
-        if (orphan.group != watch.pid) terminate(pid);  // the group has had it
-        for (const pid_t each : below)
-          if (::getpgid(each) != watch.pid) terminate(each);
-      }
+    const bool found = watch.control_group ? look_at_members(watch, late) : look_at_orphans(watch, late);
+    if (late) watch.killed = true;
+    watch.over = (!found && !watch.group_left) || (late && now >= watch.deadline + give_up_delay);
+    if (watch.over) {
+      groups_.remove(watch.control_group);
+      continue;
     }
-    if (over) watch.killed = true;
-    if (!found && !watch.group_left) watch.pid = 0;
-    if (over && now >= watch.deadline + give_up_delay) watch.pid = 0;
-    if (watch.pid != 0)
-      due(over ? std::max(now + sweep_delay, watch.deadline + give_up_delay) : watch.deadline);
+    due(!late                 ? watch.deadline
+        : watch.control_group ? now + sweep_delay
+                              : std::max(now + sweep_delay, watch.deadline + give_up_delay));
   }
-  std::erase_if(watches_, [](const Watch& each) { return each.pid == 0; });
+  std::erase_if(watches_, [](const Watch& each) { return each.over; });
 }
 
-int Descendants::signal(pid_t main, pid_t group, const std::string& mark, int number, bool only_group) {
+/// Every member of a control group, as one.
+int Descendants::kill_all(const cgroup::Group& group) {
+  if (!groups_.tree().populated(group)) return ESRCH;
+  groups_.tree().kill(group);
+  return 0;
+}
+
+int Descendants::signal(pid_t main, pid_t group, const std::string& mark, const cgroup::Group& control_group,
+                        int number, bool only_group) {
+  if (control_group && number == SIGKILL && !only_group) return kill_all(control_group);
   std::vector<pid_t> targets;
   const auto add_tree = [&](pid_t root) {
     for (const pid_t each : tree(root)) targets.push_back(each);
@@ -134,12 +177,17 @@ int Descendants::signal(pid_t main, pid_t group, const std::string& mark, int nu
   reap();
   // Its zombie, which kept the group's number, may have been among them.
   if (main != 0 && !is_main_(main)) main = 0;
-  find_orphans();
-  for (const auto& [pid, orphan] : orphans_)
-    if (belongs(orphan, group, mark)) {
-      targets.push_back(pid);
-      add_tree(pid);
-    }
+  if (control_group) {
+    targets = groups_.tree().members(control_group);
+    std::erase(targets, main);
+  } else {
+    find_orphans();
+    for (const auto& [pid, orphan] : orphans_)
+      if (belongs(orphan, group, mark)) {
+        targets.push_back(pid);
+        add_tree(pid);
+      }
+  }
   // The living group gets it as one, so that nobody in it escapes by forking; the others one by one.
   int result = ESRCH;
   const bool goes_on = signal_terminates(number) && number != SIGKILL;

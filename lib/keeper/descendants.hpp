@@ -1,5 +1,8 @@
 // What a session leaves behind: processes that outlive its main process.
 //
+// Where the session has a control group, they are whoever is in it, and the kernel kills them as one. All
+// that follows is for hosts without.
+//
 // Those in its process group are found by the group. One that left the group (setsid, double fork) is
 // reparented to the keeper, their subreaper, once its own parent has ended; such an orphan is attributed by
 // its session or group id or by KAIRO_PROCESS_ID in its environment, and what lives below it goes with it.
@@ -20,6 +23,7 @@
 #include <vector>
 
 #include "base/clock.hpp"
+#include "keeper/groups.hpp"
 #include "keeper/succession.hpp"
 
 namespace kairo::keeper {
@@ -28,13 +32,16 @@ class Descendants {
  public:
   /// `is_main`: whether a child is some session's main process; `main_ended`: one was found ended on the way
   /// and is to be reaped now.
-  Descendants(std::function<bool(pid_t)> is_main, std::function<void(pid_t)> main_ended)
-      : is_main_(std::move(is_main)), main_ended_(std::move(main_ended)) {}
+  Descendants(Groups& groups, std::function<bool(pid_t)> is_main, std::function<void(pid_t)> main_ended)
+      : groups_(groups), is_main_(std::move(is_main)), main_ended_(std::move(main_ended)) {}
 
   /// The main process `pid` was reaped and its group has had SIGTERM; `group_left`: somebody is still in it.
-  /// `soon`: somebody holds its output open, do not wait for other sessions' ends.
-  void ended(pid_t pid, const std::string& mark, std::chrono::milliseconds grace, bool group_left, bool soon,
-             SteadyTime now);
+  /// `soon`: somebody holds its output open, do not wait for other sessions' ends. A control group is removed
+  /// once nobody is in it. `pid` is 0 where only the control group is known.
+  void ended(pid_t pid, const std::string& mark, const cgroup::Group& control_group,
+             std::chrono::milliseconds grace, bool group_left, bool soon, SteadyTime now);
+  /// Whether it is at the control group of session `key`.
+  [[nodiscard]] bool follows(std::uint64_t key) const;
   void child_signal(SteadyTime now) { due(now + sweep_delay); }
 
   /// What is still to be done, for a keeper that re-executes itself; take_over() is the other half.
@@ -46,7 +53,8 @@ class Descendants {
 
   /// Sends a signal to every process of a session, wherever it went. `main`: its pid while it runs, else 0;
   /// `group`: its group's id, and `only_group`: nobody outside of it. ESRCH when there was nobody.
-  int signal(pid_t main, pid_t group, const std::string& mark, int number, bool only_group);
+  int signal(pid_t main, pid_t group, const std::string& mark, const cgroup::Group& control_group, int number,
+             bool only_group);
 
  private:
   /// Sweeps that come due together are one.
@@ -60,6 +68,9 @@ class Descendants {
     bool killed;
     SteadyTime deadline;
     std::string mark;
+    cgroup::Group control_group;
+    bool told = false;  ///< The control group's members have had SIGTERM.
+    bool over = false;  ///< Nothing is left to do.
   };
   struct Orphan {
     std::string mark;
@@ -75,10 +86,14 @@ class Descendants {
   }
   void reap();
   void find_orphans();
+  bool look_at_members(Watch& watch, bool late);
+  bool look_at_orphans(const Watch& watch, bool late);
+  int kill_all(const cgroup::Group& group);
   static bool belongs(const Orphan& orphan, pid_t session, const std::string& mark) {
     return (!mark.empty() && orphan.mark == mark) || orphan.session == session || orphan.group == session;
   }
 
+  Groups& groups_;
   std::function<bool(pid_t)> is_main_;
   std::function<void(pid_t)> main_ended_;
   std::vector<Watch> watches_;

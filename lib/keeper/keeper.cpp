@@ -22,6 +22,7 @@
 
 #include "base/ids.hpp"
 #include "keeper/channel.hpp"
+#include "keeper/groups.hpp"
 #include "keeper/launch_thread.hpp"
 #include "keeper/launcher.hpp"
 #include "keeper/pump.hpp"
@@ -101,17 +102,18 @@ UniqueFd move_up(UniqueFd from) {
 class Keeper {
  public:
   Keeper(KeeperOptions options, Table table, std::vector<Launcher> launchers, UniqueFd epoll,
-         UniqueFd signals, UniqueFd logs, int descriptor_limit)
+         UniqueFd signals, UniqueFd logs, int descriptor_limit, cgroup::Layout groups)
       : options_(std::move(options)),
         table_(std::move(table)),
         epoll_(std::move(epoll)),
         signals_(std::move(signals)),
         logs_(std::move(logs)),
         budget_(descriptor_limit - reserved_descriptors),
-        pump_(epoll_.get(), table_, arrivals_, budget_) {
+        groups_(std::move(groups)),
+        pump_(epoll_.get(), table_, arrivals_, budget_, groups_) {
     for (Launcher& each : launchers)
       launches_.push_back(std::make_unique<LaunchThread>(std::move(each), epoll_.get(), logs_.get(), table_,
-                                                         arrivals_, budget_));
+                                                         arrivals_, budget_, groups_));
   }
 
   /// Goes on where the program before has stopped.
@@ -150,6 +152,7 @@ class Keeper {
   UniqueFd logs_;
   DescriptorBudget budget_;
   Arrivals arrivals_;
+  Groups groups_;
   Pump pump_;
   std::vector<std::unique_ptr<LaunchThread>> launches_;
   std::size_t next_launches_ = 0;  ///< The thread that gets the next connection.
@@ -193,6 +196,7 @@ void Keeper::take_over(Letters letters) {
 }
 
 Result<void> Keeper::start() {
+  pump_.end_leftovers(SteadyClock::now());
   add(options_.listener.get(), listener_event);
   add(signals_.get(), signals_event, EPOLLIN | EPOLLONESHOT);
   Result<void> out;
@@ -341,6 +345,7 @@ void Keeper::greet(std::uint64_t event) {
   welcome.version = std::min(hello->version, protocol_version);
   welcome.keeper_id = id_;
   welcome.pid = ::getpid();
+  welcome.groups = groups_.tree().layout();
   if (hello->role == "control" && !control_) {
     // What the kairod before ordered last is to stand among the sessions that this one is told of: it was
     // asked for by a client that will ask again. A launch that hangs is not waited for.
@@ -387,10 +392,13 @@ void Keeper::send_welcome_page(Welcome welcome) {
     held.started_boot_us = session->started_boot_us;
     held.record.data = session->record;
     held.note.data = session->note;
+    held.group = session->group;
+    held.degraded = session->degraded;
     if (session->due) {
       held.wait_status = session->wait_status;
       held.exited_us = session->exited_us;
       held.exited_boot_us = session->exited_boot_us;
+      held.report = session->report;
       std::erase(pump_.exited(), session->key);
     }
     if (session->ring) {
@@ -505,6 +513,7 @@ Error Keeper::become(int program, const Upgrade& order) {
     own.logs_dir = logs_.get();
     own.table = table_.file();
     own.sessions = letters.sessions.size();
+    own.groups = groups_.tree().layout();
     why = execute(program, letters);
   }
   tend_launches(SteadyClock::now());
@@ -566,8 +575,8 @@ void Keeper::flush_control() {
       if (session->stray)
         pump_.release(key);
       else
-        control_->send(MessageType::exited,
-                       Exited{key, session->wait_status, session->exited_us, session->exited_boot_us});
+        control_->send(MessageType::exited, Exited{key, session->wait_status, session->exited_us,
+                                                   session->exited_boot_us, session->report});
     }
   }
   if (!control_->flush()) return lose_control(nullptr);
@@ -635,8 +644,14 @@ int run(KeeperOptions options, std::optional<Letters> letters) {
   ::sigaddset(&wanted, SIGTERM);
   UniqueFd signals(::signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!signals) return refuse(system_error("cannot make a signalfd", errno));
-  const auto keeper = std::make_unique<Keeper>(std::move(options), std::move(*table), std::move(launchers),
-                                               std::move(epoll), std::move(signals), std::move(*logs), limit);
+  // Where a program before has made them: this process may stand in another cgroup by now.
+  cgroup::Layout groups =
+      letters && letters->keeper.groups
+          ? *letters->keeper.groups
+          : cgroup::find_layout(cgroup::this_host(), cgroup::tag_of(options.state_dir.get()));
+  const auto keeper =
+      std::make_unique<Keeper>(std::move(options), std::move(*table), std::move(launchers), std::move(epoll),
+                               std::move(signals), std::move(*logs), limit, std::move(groups));
   const bool has_sessions = letters.has_value();
   if (letters) keeper->take_over(std::move(*letters));
   if (auto started = keeper->start(); !started) {

@@ -29,13 +29,14 @@ std::size_t descriptors_sent(const Launch& order) {
 }  // namespace
 
 LaunchThread::LaunchThread(Launcher launcher, int epoll, int logs_dir, Table& table, Arrivals& arrivals,
-                           DescriptorBudget& budget)
+                           DescriptorBudget& budget, Groups& groups)
     : launcher_(std::move(launcher)),
       epoll_(epoll),
       logs_dir_(logs_dir),
       table_(table),
       arrivals_(arrivals),
-      budget_(budget) {}
+      budget_(budget),
+      groups_(groups) {}
 
 LaunchThread::~LaunchThread() {
   if (!thread_.joinable()) return;
@@ -171,18 +172,59 @@ void LaunchThread::launch(Connection& connection, const Launch& order, int refus
   } else if (!descriptors || !budget_.take(wanted)) {
     refuse("descriptors", EMFILE, "");
   } else {
-    auto result = launcher_.launch(order, *descriptors);
+    cgroup::Group group;
+    std::map<std::string, std::string> degraded;
+    auto result = launch_in_group(order, *descriptors, group, degraded);
     if (auto* error = std::get_if<LaunchError>(&result)) {
       budget_.give_back(wanted);
+      groups_.remove(group);
       refuse(error->step, error->error_number, std::move(error->object));
     } else {
       Child& child = std::get<Child>(result);
-      const Launched launched{order.token, child.pid, child.started_us};
+      const Launched launched{order.token, child.pid, child.started_us, group.in, degraded};
+      auto session = make_session(order, std::move(child), connection.epoch);
+      session->group = group.in;
+      session->limited = order.limits.has_value();
+      session->degraded = std::move(degraded);
       // Pushed before it is answered: whatever kairod then orders for it finds it.
-      arrivals_.push(epoll_, make_session(order, std::move(child), connection.epoch));
+      arrivals_.push(epoll_, std::move(session));
       connection.channel.send(MessageType::launched, launched);
     }
   }
+}
+
+/// `group` is made, with what of the limits can be set, and the child is born into it.
+std::variant<Child, LaunchError> LaunchThread::launch_in_group(const Launch& order,
+                                                               std::span<UniqueFd> descriptors,
+                                                               cgroup::Group& group,
+                                                               std::map<std::string, std::string>& degraded) {
+  cgroup::GroupLimits wanted;
+  const bool strict = order.limits && !order.limits->best_effort;
+  if (order.limits)
+    wanted = {order.limits->cpu, order.limits->memory, order.limits->pids,
+              order.limits->cpu_seconds.has_value()};
+  std::vector<cgroup::Refusal> refusals;
+  group = groups_.tree().make(order.key, order.detach_descendants, wanted, refusals);
+  for (const cgroup::Refusal& each : refusals) {
+    const std::string name(cgroup::name_of(each.controller));
+    // What only counts, or helps to kill, is nobody's limit.
+    const bool asked = (each.controller == cgroup::Controller::cpu && wanted.cpu) ||
+                       (each.controller == cgroup::Controller::memory && wanted.memory) ||
+                       (each.controller == cgroup::Controller::pids && wanted.pids);
+    if (!asked) continue;
+    if (strict) return LaunchError{"limits", EOPNOTSUPP, name + ": " + each.why};
+    degraded[name] = each.why;
+  }
+  auto joining = groups_.tree().open_to_join(group);
+  if (!joining) return LaunchError{"limits", EMFILE, joining.error().message};
+  auto result = launcher_.launch(order, descriptors, *joining);
+  if (const Child* child = std::get_if<Child>(&result); child && !child->in_unified && joining->unified) {
+    cgroup::Group outside = group;
+    outside.in = cgroup::unified_bit;
+    group.in &= ~cgroup::unified_bit;
+    groups_.remove(outside);
+  }
+  return result;
 }
 
 std::unique_ptr<Session> LaunchThread::make_session(const Launch& order, Child child, std::uint64_t epoch) {

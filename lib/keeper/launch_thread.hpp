@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "keeper/channel.hpp"
+#include "keeper/groups.hpp"
 #include "keeper/launcher.hpp"
 #include "keeper/pump.hpp"
 #include "keeper/table.hpp"
@@ -27,7 +28,7 @@ namespace kairo::keeper {
 class LaunchThread {
  public:
   LaunchThread(Launcher launcher, int epoll, int logs_dir, Table& table, Arrivals& arrivals,
-               DescriptorBudget& budget);
+               DescriptorBudget& budget, Groups& groups);
   ~LaunchThread();
 
   /// Does nothing when it runs.
@@ -55,6 +56,9 @@ class LaunchThread {
   void serve(Connection& connection, int refuse_with);
   void launch(Connection& connection, const Launch& order, int refuse_with);
   std::unique_ptr<Session> make_session(const Launch& order, Child child, std::uint64_t epoch);
+  std::variant<Child, LaunchError> launch_in_group(const Launch& order, std::span<UniqueFd> descriptors,
+                                                   cgroup::Group& group,
+                                                   std::map<std::string, std::string>& degraded);
 
   Launcher launcher_;
   int epoll_;
@@ -62,6 +66,7 @@ class LaunchThread {
   Table& table_;
   Arrivals& arrivals_;
   DescriptorBudget& budget_;
+  Groups& groups_;
 
   UniqueFd poke_;
   std::mutex mutex_;

@@ -31,10 +31,14 @@ struct ChildTask {
   const char* cwd;
   mode_t umask;
   rlimit files;
-  const gid_t* groups;  ///< nullptr: it stays who the keeper is.
-  std::size_t group_count;
+  const gid_t* gids;  ///< nullptr: it stays who the keeper is.
+  std::size_t gid_count;
   uid_t uid;
   gid_t gid;
+  rlimit cpu_seconds;                                  ///< rlim_max 0: as the keeper's.
+  rlimit file_size;                                    ///< The same.
+  int groups[std::size(cgroup::all_controllers) + 1];  ///< Files of control groups, to join by "0".
+  unsigned group_count;
   int low[3];
   unsigned first_low;
   unsigned past_low;
@@ -86,6 +90,9 @@ KAIRO_IN_CHILD int run_child(void* argument) {
   ChildTask& task = *static_cast<ChildTask*>(argument);
   long result;
   if ((result = call(SYS_setsid)) < 0) fail(task, "session", result);
+  // "0" is whoever writes it, which takes no lock that all processors must agree on.
+  for (unsigned i = 0; i < task.group_count; ++i)
+    if ((result = call(SYS_write, task.groups[i], word("0"), 1)) < 0) fail(task, "limits", result);
   // Also what another launching thread has below: it would keep another child's pipe open until the exec.
   result = call(SYS_close_range, task.past_low, ~0u, CLOSE_RANGE_UNSHARE);
   if (result == 0 && task.first_low > 3) result = call(SYS_close_range, 3, task.first_low - 1, 0);
@@ -96,9 +103,15 @@ KAIRO_IN_CHILD int run_child(void* argument) {
     if ((result = call(SYS_dup3, task.low[i], i, 0)) < 0) fail(task, "stdio", result);
   result = call(SYS_prlimit64, 0, RLIMIT_NOFILE, word(&task.files), 0);
   if (result < 0) fail(task, "limits", result);
-  if (task.groups) {
+  if (task.cpu_seconds.rlim_max != 0 &&
+      (result = call(SYS_prlimit64, 0, RLIMIT_CPU, word(&task.cpu_seconds), 0)) < 0)
+    fail(task, "limits", result);
+  if (task.file_size.rlim_max != 0 &&
+      (result = call(SYS_prlimit64, 0, RLIMIT_FSIZE, word(&task.file_size), 0)) < 0)
+    fail(task, "limits", result);
+  if (task.gids) {
     // These change this task alone; glibc's wrappers would change every thread of the keeper.
-    if ((result = call(SYS_setgroups, static_cast<long>(task.group_count), word(task.groups))) < 0)
+    if ((result = call(SYS_setgroups, static_cast<long>(task.gid_count), word(task.gids))) < 0)
       fail(task, "identity", result);
     if ((result = call(SYS_setresgid, task.gid, task.gid, task.gid)) < 0) fail(task, "identity", result);
     if ((result = call(SYS_setresuid, task.uid, task.uid, task.uid)) < 0) fail(task, "identity", result);
@@ -155,6 +168,27 @@ KAIRO_IN_CHILD int run_child(void* argument) {
   static_cast<void>(args), static_cast<void>(function), static_cast<void>(argument);
   return -ENOSYS;
 #endif
+}
+
+/// No more than this process may have itself: that holds already.
+rlimit at_most(__rlimit_resource resource, std::uint64_t soft, std::uint64_t hard) {
+  rlimit own{};
+  if (::getrlimit(resource, &own) == 0 && own.rlim_max != RLIM_INFINITY) {
+    hard = std::min<std::uint64_t>(hard, own.rlim_max);
+    soft = std::min(soft, hard);
+  }
+  return {soft, hard};
+}
+
+void set_limits(ChildTask& task, const LaunchLimits& limits) {
+  if (limits.open_files) {
+    task.files.rlim_max = std::min<rlim_t>(task.files.rlim_max, *limits.open_files);
+    task.files.rlim_cur = task.files.rlim_max;
+  }
+  // SIGXCPU first, which says why; SIGKILL for what goes on regardless.
+  if (limits.cpu_seconds)
+    task.cpu_seconds = at_most(RLIMIT_CPU, *limits.cpu_seconds, *limits.cpu_seconds + 2);
+  if (limits.file_size) task.file_size = at_most(RLIMIT_FSIZE, *limits.file_size, *limits.file_size);
 }
 
 bool has_nul(const std::string& text) {
@@ -244,36 +278,62 @@ Launcher::Launcher(Launcher&& other) noexcept
       null_(std::move(other.null_)),
       low_{std::move(other.low_[0]), std::move(other.low_[1]), std::move(other.low_[2])},
       stack_(std::exchange(other.stack_, nullptr)),
-      has_clone3_(other.has_clone3_) {}
+      has_clone3_(other.has_clone3_),
+      has_into_cgroup_(other.has_into_cgroup_) {}
 
 Launcher::~Launcher() {
   if (stack_) ::munmap(stack_, stack_bytes);
 }
 
-pid_t Launcher::clone_child(ChildTask& task, UniqueFd& process) {
+/// As clone3; `group`: a cgroup's directory, or -1.
+long Launcher::try_clone3(ChildTask& task, int group, UniqueFd& process) {
   int pidfd = -1;
+  clone_args args{};
+  args.flags = CLONE_VM | CLONE_VFORK | CLONE_FILES | CLONE_PIDFD | CLONE_CLEAR_SIGHAND;
+  args.pidfd = reinterpret_cast<std::uint64_t>(&pidfd);
+  args.exit_signal = SIGCHLD;
+  args.stack = reinterpret_cast<std::uint64_t>(stack_);
+  args.stack_size = stack_bytes;
+  if (group >= 0) {
+    args.flags |= CLONE_INTO_CGROUP;
+    args.cgroup = static_cast<std::uint64_t>(group);
+  }
+  const long result = clone3(args, run_child, &task);
+  if (result > 0) process = UniqueFd(pidfd);
+  return result;
+}
+
+pid_t Launcher::clone_child(ChildTask& task, const cgroup::Joining& joining, Child& child) {
+  const auto answer = [](long result) {
+    if (result < 0) errno = static_cast<int>(-result);
+    return result < 0 ? -1 : static_cast<pid_t>(result);
+  };
+  if (has_clone3_ && has_into_cgroup_ && joining.unified) {
+    const long result = try_clone3(task, joining.unified.get(), child.process);
+    child.in_unified = result > 0;
+    if (result > 0 || result == -EAGAIN || result == -ENOMEM) return answer(result);
+    // Linux before 5.7, or a container that forbids it; EACCES: it may not leave the cgroup it is in.
+    if (result == -ENOSYS || result == -EPERM || result == -EINVAL || result == -E2BIG)
+      has_into_cgroup_ = false;
+  }
+  if (joining.unified_procs) {
+    task.groups[task.group_count++] = joining.unified_procs.get();
+    child.in_unified = true;
+  }
   if (has_clone3_) {
-    clone_args args{};
-    args.flags = CLONE_VM | CLONE_VFORK | CLONE_FILES | CLONE_PIDFD | CLONE_CLEAR_SIGHAND;
-    args.pidfd = reinterpret_cast<std::uint64_t>(&pidfd);
-    args.exit_signal = SIGCHLD;
-    args.stack = reinterpret_cast<std::uint64_t>(stack_);
-    args.stack_size = stack_bytes;
-    const long result = clone3(args, run_child, &task);
-    if (result != -ENOSYS && result != -EPERM && result != -EINVAL) {
-      if (result > 0) process = UniqueFd(pidfd);
-      if (result < 0) errno = static_cast<int>(-result);
-      return result < 0 ? -1 : static_cast<pid_t>(result);
-    }
+    const long result = try_clone3(task, -1, child.process);
+    if (result != -ENOSYS && result != -EPERM && result != -EINVAL) return answer(result);
     has_clone3_ = false;  // an old kernel, or a container that forbids it
   }
+  int pidfd = -1;
   const pid_t pid = ::clone(run_child, stack_ + stack_bytes,
                             CLONE_VM | CLONE_VFORK | CLONE_FILES | CLONE_PIDFD | SIGCHLD, &task, &pidfd);
-  if (pid > 0) process = UniqueFd(pidfd);
+  if (pid > 0) child.process = UniqueFd(pidfd);
   return pid;
 }
 
-std::variant<Child, LaunchError> Launcher::launch(const Launch& order, std::span<UniqueFd> descriptors) {
+std::variant<Child, LaunchError> Launcher::launch(const Launch& order, std::span<UniqueFd> descriptors,
+                                                  const cgroup::Joining& joining) {
   if (order.argv.empty()) return LaunchError{"argv", EINVAL, ""};
   if (std::any_of(order.argv.begin(), order.argv.end(), has_nul))
     return LaunchError{"argv", EINVAL, "an argument with NUL"};
@@ -316,11 +376,14 @@ std::variant<Child, LaunchError> Launcher::launch(const Launch& order, std::span
   task.files = {files_.soft, files_.hard};
   static const gid_t no_groups = 0;
   if (order.identity) {
-    task.groups = order.identity->groups.empty() ? &no_groups : order.identity->groups.data();
-    task.group_count = order.identity->groups.size();
+    task.gids = order.identity->groups.empty() ? &no_groups : order.identity->groups.data();
+    task.gid_count = order.identity->groups.size();
     task.uid = order.identity->uid;
     task.gid = order.identity->gid;
   }
+  if (order.limits) set_limits(task, *order.limits);
+  for (const UniqueFd& each : joining.tasks)
+    if (task.group_count < std::size(cgroup::all_controllers)) task.groups[task.group_count++] = each.get();
   // While a low descriptor is a pipe's end, that pipe does not end.
   const auto clear_low = [&] {
     for (const UniqueFd& each : low_) ::dup3(null_.get(), each.get(), O_CLOEXEC);
@@ -338,7 +401,7 @@ std::variant<Child, LaunchError> Launcher::launch(const Launch& order, std::span
     }
   }
   for (UniqueFd& each : theirs) each.reset();
-  const pid_t pid = clone_child(task, child.process);
+  const pid_t pid = clone_child(task, joining, child);
   const int clone_errno = errno;
   clear_low();
   if (pid < 0) return LaunchError{"clone", clone_errno, ""};

@@ -17,6 +17,7 @@
 
 #include "base/result.hpp"
 #include "base/unique_fd.hpp"
+#include "cgroup/tree.hpp"
 #include "keeper/protocol.hpp"
 
 namespace kairo::keeper {
@@ -45,6 +46,7 @@ struct Child {
   UniqueFd process;  ///< pidfd: readable once it has ended.
   UniqueFd standard_input;
   UniqueFd output[2];
+  bool in_unified = false;  ///< It is in the v2 group.
 };
 
 /// As in LaunchFailed.
@@ -66,18 +68,22 @@ class Launcher {
   Launcher& operator=(Launcher&&) = delete;
   ~Launcher();
 
-  /// `descriptors`: for each Stdio::fd, in the order stdin, stdout, stderr.
-  std::variant<Child, LaunchError> launch(const Launch& order, std::span<UniqueFd> descriptors);
+  /// `descriptors`: for each Stdio::fd, in the order stdin, stdout, stderr. `joining`: the control groups
+  /// that the child is to be in.
+  std::variant<Child, LaunchError> launch(const Launch& order, std::span<UniqueFd> descriptors,
+                                          const cgroup::Joining& joining = {});
 
  private:
   explicit Launcher(FileLimit files) : files_(files) {}
-  pid_t clone_child(struct ChildTask& task, UniqueFd& process);
+  pid_t clone_child(struct ChildTask& task, const cgroup::Joining& joining, Child& child);
+  long try_clone3(struct ChildTask& task, int group, UniqueFd& process);
 
   FileLimit files_;
   UniqueFd null_;
   UniqueFd low_[3];
   char* stack_ = nullptr;
   bool has_clone3_ = true;
+  bool has_into_cgroup_ = true;
 };
 
 }  // namespace kairo::keeper

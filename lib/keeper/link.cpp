@@ -33,6 +33,10 @@ constexpr std::size_t launch_strings_max = limits::payload_values - 1000;
 
 /// E_SPAWN_FAILED or E_LIMIT_EXCEEDED with what SPEC 4.1 wants to be known.
 Error launch_error(const std::string& program, const LaunchFailed& failed) {
+  if (failed.step == "limits" && failed.error_number == EOPNOTSUPP)
+    return Error(Code::unsupported,
+                 "cannot limit \"" + program + "\": " + failed.object + "; no session was created")
+        .with("step", failed.step);
   const bool exhausted = failed.error_number == EMFILE || failed.error_number == ENFILE ||
                          failed.error_number == EAGAIN || failed.error_number == ENOMEM;
   std::string text = "cannot start \"" + program + "\": ";
@@ -122,7 +126,8 @@ struct Link::Impl {
   Table table;
   std::string keeper_id;
   std::int32_t keeper_pid = 0;
-  std::uint32_t protocol = 0;
+  std::uint32_t keeper_version = 0;
+  cgroup::Layout groups;
   std::vector<Held> held;
   std::optional<std::string> not_upgraded;
   Listener* listener = nullptr;
@@ -288,7 +293,8 @@ Result<std::unique_ptr<Link>> Link::connect(boost::asio::io_context& io, const L
         std::make_unique<Impl>(io, std::move((*control)->channel), std::move(launches), std::move(*table));
     impl->keeper_id = (*control)->welcome.keeper_id;
     impl->keeper_pid = (*control)->welcome.pid;
-    impl->protocol = (*control)->welcome.version;
+    impl->keeper_version = (*control)->welcome.version;
+    impl->groups = std::move((*control)->welcome.groups);
     impl->held = std::move((*control)->held);
     impl->not_upgraded = std::move(not_upgraded);
     return std::unique_ptr<Link>(new Link(std::move(impl)));
@@ -308,11 +314,14 @@ Table& Link::table() {
 const std::string& Link::keeper_id() const {
   return impl_->keeper_id;
 }
-std::uint32_t Link::protocol() const {
-  return impl_->protocol;
-}
 std::int32_t Link::keeper_pid() const {
   return impl_->keeper_pid;
+}
+std::uint32_t Link::keeper_version() const {
+  return impl_->keeper_version;
+}
+const cgroup::Layout& Link::groups() const {
+  return impl_->groups;
 }
 const std::optional<std::string>& Link::not_upgraded() const {
   return impl_->not_upgraded;

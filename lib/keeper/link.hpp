@@ -57,11 +57,14 @@ class Link {
 
   [[nodiscard]] Table& table();
   [[nodiscard]] const std::string& keeper_id() const;
-  /// The version that is spoken with the keeper, at most protocol_version.
-  [[nodiscard]] std::uint32_t protocol() const;
   [[nodiscard]] std::int32_t keeper_pid() const;
   /// Why the keeper has not become LinkOptions::next_program, if it has not.
   [[nodiscard]] const std::optional<std::string>& not_upgraded() const;
+  /// Of its protocol.
+  [[nodiscard]] std::uint32_t keeper_version() const;
+  /// Where the sessions' control groups are, and so which limits can be had; empty of a keeper that is too
+  /// old.
+  [[nodiscard]] const cgroup::Layout& groups() const;
   /// Sessions of the time before; to be taken once.
   std::vector<Held> take_held();
 

@@ -17,12 +17,14 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "base/limits.hpp"
 #include "base/result.hpp"
+#include "cgroup/layout.hpp"
 #include "reflect/fields.hpp"
 
 namespace kairo::keeper {
@@ -73,6 +75,21 @@ struct Hello {
   }
 };
 
+/// What a session's control group counted, of all its processes together.
+struct LimitReport {
+  bool out_of_memory = false;  ///< The main process was killed for want of memory.
+  std::uint64_t oom_kills = 0;
+  std::uint64_t pids_refused = 0;
+  std::optional<std::uint64_t> cpu_us;
+  bool operator==(const LimitReport&) const = default;
+  static constexpr auto fields() {
+    using S = LimitReport;
+    return std::tuple(defaulted("outOfMemory", &S::out_of_memory, ""),
+                      defaulted("oomKills", &S::oom_kills, ""),
+                      defaulted("pidsRefused", &S::pids_refused, ""), field("cpuUs", &S::cpu_us, ""));
+  }
+};
+
 /// One session as a new kairod finds it.
 struct HeldSession {
   std::uint64_t key = 0;
@@ -86,6 +103,9 @@ struct HeldSession {
   std::optional<std::int32_t> wait_status;  ///< When the main process has ended and all was recorded.
   std::uint64_t exited_us = 0;
   std::uint64_t exited_boot_us = 0;  ///< The same by boot_clock_us().
+  std::uint32_t group = 0;           ///< As in Launched.
+  std::map<std::string, std::string> degraded;
+  std::optional<LimitReport> report;  ///< As in Exited.
   static constexpr auto fields() {
     using S = HeldSession;
     return std::tuple(field("key", &S::key, ""), field("slot", &S::slot, ""), field("pid", &S::pid, ""),
@@ -93,7 +113,8 @@ struct HeldSession {
                       defaulted("startedBootUs", &S::started_boot_us, ""), field("record", &S::record, ""),
                       defaulted("note", &S::note, ""), defaulted("hasStdinRing", &S::has_stdin_ring, ""),
                       field("waitStatus", &S::wait_status, ""), defaulted("exitedUs", &S::exited_us, ""),
-                      defaulted("exitedBootUs", &S::exited_boot_us, ""));
+                      defaulted("exitedBootUs", &S::exited_boot_us, ""), defaulted("group", &S::group, ""),
+                      defaulted("degraded", &S::degraded, ""), field("report", &S::report, ""));
   }
 };
 
@@ -107,11 +128,13 @@ struct Welcome {
   std::int32_t pid = 0;
   std::vector<HeldSession> sessions;
   bool more = false;
+  cgroup::Layout groups;  ///< Where the sessions' control groups are.
   static constexpr auto fields() {
     using S = Welcome;
     return std::tuple(field("version", &S::version, "Version that will be spoken"),
                       field("keeperId", &S::keeper_id, ""), field("pid", &S::pid, ""),
-                      defaulted("sessions", &S::sessions, ""), defaulted("more", &S::more, ""));
+                      defaulted("sessions", &S::sessions, ""), defaulted("more", &S::more, ""),
+                      defaulted("groups", &S::groups, ""));
   }
 };
 
@@ -132,6 +155,24 @@ struct Identity {
   }
 };
 
+/// What a program and all that it starts may use. The first three need a control group; the others are set
+/// for each process (setrlimit(2)).
+struct LaunchLimits {
+  std::optional<double> cpu;  ///< Cores.
+  std::optional<std::uint64_t> memory;
+  std::optional<std::uint64_t> pids;
+  std::optional<std::uint64_t> open_files;
+  std::optional<std::uint64_t> cpu_seconds;  ///< kairod looks after the sum.
+  std::optional<std::uint64_t> file_size;
+  bool best_effort = false;  ///< What cannot be set is told in Launched; else it fails the launch.
+  static constexpr auto fields() {
+    using S = LaunchLimits;
+    return std::tuple(field("cpu", &S::cpu, ""), field("memory", &S::memory, ""), field("pids", &S::pids, ""),
+                      field("openFiles", &S::open_files, ""), field("cpuSeconds", &S::cpu_seconds, ""),
+                      field("fileSize", &S::file_size, ""), defaulted("bestEffort", &S::best_effort, ""));
+  }
+};
+
 struct Launch {
   std::uint64_t token = 0;
   std::uint64_t key = 0;
@@ -147,6 +188,7 @@ struct Launch {
   std::uint64_t kill_grace_ms = 0;
   bool detach_descendants = false;
   std::optional<Identity> identity;  ///< None: as the keeper.
+  std::optional<LaunchLimits> limits;
   std::string mark;  ///< Session id; a process belongs to it whose environment has KAIRO_PROCESS_ID=mark.
   reflect::Bytes record;  ///< kairod's own; kept and given back with HeldSession.
   static constexpr auto fields() {
@@ -157,8 +199,8 @@ struct Launch {
                       field("stdout", &S::standard_output, ""), field("stderr", &S::standard_error, ""),
                       field("retainBytes", &S::retain_bytes, ""), field("killGraceMs", &S::kill_grace_ms, ""),
                       field("detachDescendants", &S::detach_descendants, ""),
-                      field("identity", &S::identity, ""), field("mark", &S::mark, ""),
-                      field("record", &S::record, ""));
+                      field("identity", &S::identity, ""), field("limits", &S::limits, ""),
+                      field("mark", &S::mark, ""), field("record", &S::record, ""));
   }
 };
 
@@ -166,15 +208,19 @@ struct Launched {
   std::uint64_t token = 0;
   std::int32_t pid = 0;
   std::uint64_t started_us = 0;
+  std::uint32_t group = 0;                      ///< cgroup::Group::in; 0: it has no control group.
+  std::map<std::string, std::string> degraded;  ///< Limits that could not be set, and why.
   static constexpr auto fields() {
-    return std::tuple(field("token", &Launched::token, ""), field("pid", &Launched::pid, ""),
-                      field("startedUs", &Launched::started_us, ""));
+    using S = Launched;
+    return std::tuple(field("token", &S::token, ""), field("pid", &S::pid, ""),
+                      field("startedUs", &S::started_us, ""), defaulted("group", &S::group, ""),
+                      defaulted("degraded", &S::degraded, ""));
   }
 };
 
 struct LaunchFailed {
   std::uint64_t token = 0;
-  std::string step;  ///< "exec", "chdir", "pipe", "clone", "descriptors", "stdio", "slot", ...
+  std::string step;  ///< "exec", "chdir", "pipe", "clone", "descriptors", "stdio", "slot", "limits", ...
   std::int32_t error_number = 0;
   std::string object;  ///< The path or name that the step was about.
   static constexpr auto fields() {
@@ -245,13 +291,15 @@ struct Changed {
 /// still without log_eof and goes on being recorded.
 struct Exited {
   std::uint64_t key = 0;
-  std::int32_t wait_status = 0;      ///< As waitpid gives it.
-  std::uint64_t exited_us = 0;       ///< Unix time.
-  std::uint64_t exited_boot_us = 0;  ///< The same by boot_clock_us().
+  std::int32_t wait_status = 0;       ///< As waitpid gives it.
+  std::uint64_t exited_us = 0;        ///< Unix time.
+  std::uint64_t exited_boot_us = 0;   ///< The same by boot_clock_us().
+  std::optional<LimitReport> report;  ///< Of a session with limits and a control group.
   static constexpr auto fields() {
     return std::tuple(field("key", &Exited::key, ""), field("waitStatus", &Exited::wait_status, ""),
                       field("exitedUs", &Exited::exited_us, ""),
-                      defaulted("exitedBootUs", &Exited::exited_boot_us, ""));
+                      defaulted("exitedBootUs", &Exited::exited_boot_us, ""),
+                      field("report", &Exited::report, ""));
   }
 };
 

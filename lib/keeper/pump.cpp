@@ -76,16 +76,18 @@ std::vector<std::unique_ptr<Session>> Arrivals::take() {
   return std::exchange(sessions_, {});
 }
 
-Pump::Pump(int epoll, Table& table, Arrivals& arrivals, DescriptorBudget& budget)
+Pump::Pump(int epoll, Table& table, Arrivals& arrivals, DescriptorBudget& budget, Groups& groups)
     : epoll_(epoll),
       table_(table),
       arrivals_(arrivals),
       budget_(budget),
+      groups_(groups),
       pipe_bytes_left_(pipe_budget()),
-      descendants_([this](pid_t pid) { return slot_of_main_.contains(pid); },
-                   [this](pid_t pid) {
-                     if (Session* session = at_slot(slot_of_main_.at(pid))) reap(*session);
-                   }) {}
+      descendants_(
+          groups, [this](pid_t pid) { return slot_of_main_.contains(pid); },
+          [this](pid_t pid) {
+            if (Session* session = at_slot(slot_of_main_.at(pid))) reap(*session);
+          }) {}
 
 // --- the table of sessions -------------------------------------------------------------------------
 
@@ -124,7 +126,7 @@ void Pump::adopt(std::unique_ptr<Session> session) {
     // Ordered by a kairod that died before it had the answer, ready only after its successor was told what
     // there is.
     ::kill(-added.pid, SIGKILL);
-    added.stray = true;
+    added.killed = added.stray = true;
   }
 }
 
@@ -250,12 +252,18 @@ void Pump::ended(Session& session, int status) {
   slot_of_main_.erase(session.pid);
   --running_;
   const bool group_left = !session.detach && ::kill(-session.pid, SIGCONT) == 0;
+  const cgroup::Group group = session.control_group();
+  if (group && session.limited) session.report = report_of(groups_.tree(), group, status, session.killed);
   close_input(session, true);
   for (unsigned i = 0; i < 2; ++i)
     if (!session.output[i].waits) drain(session, i);
   const bool open = session.output[0].pipe || session.output[1].pipe;
   const std::chrono::milliseconds grace(session.grace_ms);
-  if (!session.detach) descendants_.ended(session.pid, session.mark, grace, group_left, open, now);
+  // Nobody can be left where the group is empty, wherever they went.
+  if (session.detach || (group && !group_left && !groups_.tree().populated(group)))
+    groups_.remove(group);
+  else
+    descendants_.ended(session.pid, session.mark, group, grace, group_left, open, now);
   if (open) timers_.push({now + grace, session.key, TimerKind::grace});
   check_end(session);
 }
@@ -288,6 +296,7 @@ int Pump::signal(const Signal& order) {
   if (order.number < 0 || order.number > SIGRTMAX) return EINVAL;
   const bool goes_on = signal_terminates(order.number) && order.number != SIGKILL;
   const pid_t running = session->reaped ? 0 : session->pid;
+  if (order.number == SIGKILL) session->killed = true;
   if (running != 0 && order.scope != SignalScope::all) {
     const pid_t target = order.scope == SignalScope::main ? running : -running;
     if (::kill(target, order.number) != 0) return errno;
@@ -295,7 +304,7 @@ int Pump::signal(const Signal& order) {
     return 0;
   }
   if (order.scope == SignalScope::main) return ESRCH;
-  return descendants_.signal(running, session->pid, session->mark, order.number,
+  return descendants_.signal(running, session->pid, session->mark, session->control_group(), order.number,
                              order.scope == SignalScope::group);
 }
 
@@ -503,6 +512,11 @@ Letters Pump::leave() const {
     letter.grace_ms = session->grace_ms;
     letter.stdin_piece = session->stdin_piece;
     letter.detach = session->detach;
+    letter.group = session->group;
+    letter.limited = session->limited;
+    letter.killed = session->killed;
+    letter.degraded = session->degraded;
+    letter.report = session->report;
     letter.reaped = session->reaped;
     letter.due = session->due;
     letter.process = session->process.get();
@@ -534,6 +548,17 @@ void Pump::take_over(Letters letters, int logs_dir, SteadyTime now) {
   descendants_.take_over(letters.keeper.watches, now);
 }
 
+void Pump::end_leftovers(SteadyTime now) {
+  for (const cgroup::Group& each : groups_.tree().found()) {
+    const auto known = by_key_.find(each.key);
+    if ((known != by_key_.end() && !known->second->reaped) || descendants_.follows(each.key)) continue;
+    if (each.detach || !groups_.tree().populated(each))
+      groups_.remove(each);
+    else
+      descendants_.ended(0, {}, each, limits::kill_grace, false, true, now);
+  }
+}
+
 void Pump::take_over(SessionLetter letter, int logs_dir) {
   auto made = std::make_unique<Session>();
   Session& session = *made;
@@ -548,6 +573,11 @@ void Pump::take_over(SessionLetter letter, int logs_dir) {
   session.grace_ms = letter.grace_ms;
   session.stdin_piece = letter.stdin_piece;
   session.detach = letter.detach;
+  session.group = letter.group;
+  session.limited = letter.limited;
+  session.killed = letter.killed;
+  session.degraded = std::move(letter.degraded);
+  session.report = std::move(letter.report);
   session.reaped = letter.reaped;
   session.due = letter.due;
   session.process.reset(letter.process);

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -21,6 +22,7 @@
 #include "base/clock.hpp"
 #include "base/unique_fd.hpp"
 #include "keeper/descendants.hpp"
+#include "keeper/groups.hpp"
 #include "keeper/launcher.hpp"
 #include "keeper/protocol.hpp"
 #include "keeper/succession.hpp"
@@ -58,7 +60,10 @@ struct Session {
   int wait_status = 0;
   std::uint32_t grace_ms = 0;
   std::uint32_t stdin_piece = 0;  ///< How much the stdin pipe is likely to take.
+  std::uint32_t group = 0;        ///< cgroup::Group::in
   bool detach = false;
+  bool limited = false;  ///< It was launched with limits: its group is looked at when it has ended.
+  bool killed = false;   ///< It was sent SIGKILL.
   bool reaped = false;
   bool due = false;       ///< For Exited, or had it.
   bool changed = false;   ///< In the list of changed slots.
@@ -72,6 +77,10 @@ struct Session {
   std::string mark;
   std::string record;
   std::string note;
+  std::map<std::string, std::string> degraded;
+  std::optional<LimitReport> report;
+
+  [[nodiscard]] cgroup::Group control_group() const { return {key, detach, group, false}; }
 };
 
 /// Descriptors that a session may come to hold, per part; see DescriptorBudget.
@@ -93,7 +102,7 @@ class Arrivals {
 
 class Pump {
  public:
-  Pump(int epoll, Table& table, Arrivals& arrivals, DescriptorBudget& budget);
+  Pump(int epoll, Table& table, Arrivals& arrivals, DescriptorBudget& budget, Groups& groups);
 
   /// Takes over what was launched.
   void take_arrivals();
@@ -109,7 +118,13 @@ class Pump {
   [[nodiscard]] Letters leave() const;
   /// What the program before has left: before anything else.
   void take_over(Letters letters, int logs_dir, SteadyTime now);
-  void child_signal(SteadyTime now) { descendants_.child_signal(now); }
+  /// Groups that nobody follows any more: what a keeper before left is ended, as its sessions' descendants
+  /// are; empty ones are removed. After take_over(), before the first launch.
+  void end_leftovers(SteadyTime now);
+  void child_signal(SteadyTime now) {
+    descendants_.child_signal(now);
+    groups_.poke();
+  }
 
   // Orders. An unknown key is not an error: the session may have gone meanwhile.
   void set_stdin_ring(std::uint64_t key, UniqueFd ring);
@@ -169,6 +184,7 @@ class Pump {
   Table& table_;
   Arrivals& arrivals_;
   DescriptorBudget& budget_;
+  Groups& groups_;
   std::unordered_map<std::uint64_t, std::unique_ptr<Session>> by_key_;
   std::vector<Session*> by_slot_;
   std::unordered_map<pid_t, std::uint32_t> slot_of_main_;

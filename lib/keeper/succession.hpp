@@ -17,6 +17,7 @@
 
 #include "base/result.hpp"
 #include "base/unique_fd.hpp"
+#include "keeper/protocol.hpp"
 #include "reflect/fields.hpp"
 
 namespace kairo::keeper {
@@ -66,7 +67,10 @@ struct SessionLetter {
   std::int32_t wait_status = 0;
   std::uint32_t grace_ms = 0;
   std::uint32_t stdin_piece = 0;
+  std::uint32_t group = 0;
   bool detach = false;
+  bool limited = false;
+  bool killed = false;
   bool reaped = false;
   bool due = false;
   Descriptor process = -1;
@@ -77,6 +81,8 @@ struct SessionLetter {
   reflect::Bytes mark;
   reflect::Bytes record;
   reflect::Bytes note;
+  std::map<std::string, std::string> degraded;
+  std::optional<LimitReport> report;
   static constexpr auto fields() {
     using S = SessionLetter;
     return std::tuple(
@@ -88,7 +94,9 @@ struct SessionLetter {
         field("detach", &S::detach, ""), field("reaped", &S::reaped, ""), field("due", &S::due, ""),
         field("process", &S::process, ""), field("input", &S::input, ""), field("ring", &S::ring, ""),
         field("output", &S::output, ""), field("timers", &S::timers, ""), field("mark", &S::mark, ""),
-        field("record", &S::record, ""), field("note", &S::note, ""));
+        field("record", &S::record, ""), field("note", &S::note, ""), defaulted("group", &S::group, ""),
+        defaulted("limited", &S::limited, ""), defaulted("killed", &S::killed, ""),
+        defaulted("degraded", &S::degraded, ""), field("report", &S::report, ""));
   }
 };
 
@@ -99,11 +107,15 @@ struct WatchLetter {
   bool killed = false;
   std::int64_t deadline_ns = 0;
   reflect::Bytes mark;
+  std::uint64_t key = 0;            ///< Of the control group, if there is one.
+  std::uint32_t control_group = 0;  ///< cgroup::Group::in
+  bool told = false;
   static constexpr auto fields() {
     using S = WatchLetter;
     return std::tuple(field("pid", &S::pid, ""), field("groupLeft", &S::group_left, ""),
                       field("killed", &S::killed, ""), field("deadlineNs", &S::deadline_ns, ""),
-                      field("mark", &S::mark, ""));
+                      field("mark", &S::mark, ""), defaulted("key", &S::key, ""),
+                      defaulted("controlGroup", &S::control_group, ""), defaulted("told", &S::told, ""));
   }
 };
 
@@ -123,6 +135,7 @@ struct KeeperLetter {
   Descriptor table = -1;
   std::uint64_t sessions = 0;
   std::vector<WatchLetter> watches;
+  std::optional<cgroup::Layout> groups;  ///< None: the program before made none.
   static constexpr auto fields() {
     using S = KeeperLetter;
     return std::tuple(
@@ -132,7 +145,8 @@ struct KeeperLetter {
         field("ownFilesMax", &S::own_files_max, ""), field("idleExitSeconds", &S::idle_exit_seconds, ""),
         field("listener", &S::listener, ""), field("stateDir", &S::state_dir, ""),
         defaulted("logsDir", &S::logs_dir, ""), field("table", &S::table, ""),
-        field("sessions", &S::sessions, ""), field("watches", &S::watches, ""));
+        field("sessions", &S::sessions, ""), field("watches", &S::watches, ""),
+        field("groups", &S::groups, ""));
   }
 };
 

@@ -58,6 +58,8 @@ void Kernel::adopt(std::vector<keeper::Link::Held> held) {
     session::Session& session = registry_.adopt(std::move(made));
     session.launched(found.pid, SystemTime(std::chrono::microseconds(found.started_us)),
                      session::on_boot_clock(found.started_boot_us, found.started_us));
+    session.set_group(found.group);
+    session.degrade(found.degraded);
     if (each.stdin_ring) {
       session::StdinQueue& in = session.make_standard_input();
       auto adopted = in.adopt_ring(std::move(each.stdin_ring));
@@ -75,7 +77,8 @@ void Kernel::adopt(std::vector<keeper::Link::Held> held) {
       put_on_record(session);
     else if (known.mapped().remains)
       exit_told_.insert(found.key);
-    if (found.wait_status) on_exited({found.key, *found.wait_status, found.exited_us, found.exited_boot_us});
+    if (found.wait_status)
+      on_exited({found.key, *found.wait_status, found.exited_us, found.exited_boot_us, found.report});
   }
   if (held.empty()) return;
   // The readers of the time before have so long to come back; then only those that did count (SPEC 5.4).

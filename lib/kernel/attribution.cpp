@@ -3,14 +3,16 @@
 // A process that comes from the keeper is inside a session, and its parents lead to it: up to the child of
 // the keeper, which is a session's main process, or an orphan that the keeper has inherited. An orphan is
 // known by its session id (setsid(2)), which nobody can take on, while the main process that has given it
-// that number is alive; by its control group else, where there are any. One that is known by neither has no
-// rights: it might be anybody's.
+// that number is alive; by its control group else, where there are any. Those also know what a keeper that is
+// gone has left. One that is known by neither, or by both as two sessions', has no rights: it might be
+// anybody's.
 //
 // Between two looks into /proc a process may end and its number go to another one. A parent that is the same
 // before and after is the parent that was looked at: an orphan is given to the keeper and never back. So the
 // way up is walked twice and counts only when both agree; the first step is held by a pidfd.
 #include <array>
 
+#include "cgroup/membership.hpp"
 #include "keeper/process_tree.hpp"
 #include "kernel/kernel.hpp"
 
@@ -62,13 +64,16 @@ std::optional<access::Principal> Kernel::attribute(const ipc::Peer& peer, int pr
   // From outside of this pid namespace nobody comes from the keeper.
   if (peer.pid <= 0) return user;
   const auto way = way_up(peer.pid, link_->keeper_pid());
+  const std::optional<std::uint64_t> group = cgroup::session_key_of(peer.pid, link_->groups());
   // What was seen was the peer only if the peer is still there.
   if (!way || (process >= 0 && ipc::has_ended(process))) return unattributed;
-  if (!way->from_keeper) return user;
-  const session::Session* found = main_process(way->top, way->origin);
-  if (!found && way->origin.session != way->top)
+  if (!way->from_keeper && !group) return user;
+  const session::Session* found = way->from_keeper ? main_process(way->top, way->origin) : nullptr;
+  if (!found && way->from_keeper && way->origin.session != way->top)
     if (const auto leader = keeper::lineage_of(way->origin.session))
       found = main_process(way->origin.session, *leader);
+  if (group && found && found->key() != *group) return unattributed;
+  if (group && !found) found = registry_.find_key(*group);
   if (found)
     return access::Principal::process(peer.uid, found->record().owned_by(), found->id(), found->key());
   // It may be the first process of a session whose launch is not known here yet.

@@ -200,6 +200,7 @@ void Kernel::began(session::Session& session, const std::shared_ptr<Client>& own
   expire_within(growth_interval);
   monitor_.wake();
   any_detached_ = any_detached_ || session.record().detach_descendants;
+  cpu_watch_.begin(session);
   const std::uint64_t deadline =
       session::on_boot_clock(session.record().deadline_boot_us, session.record().deadline_us);
   if (owner || deadline != 0) {
@@ -258,7 +259,7 @@ void Kernel::on_exited(const keeper::Exited& exited) {
     return;
   }
   if (!session->exited(exited.wait_status, SystemTime(std::chrono::microseconds(exited.exited_us)),
-                       exited.exited_boot_us))
+                       exited.exited_boot_us, exited.report))
     return;
   finish(*session);
 }

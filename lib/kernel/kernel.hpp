@@ -35,6 +35,7 @@
 #include "kernel/call.hpp"
 #include "kernel/client.hpp"
 #include "kernel/counters.hpp"
+#include "kernel/cpu_watch.hpp"
 #include "kernel/methods.hpp"
 #include "kernel/monitor.hpp"
 #include "kernel/settings.hpp"
@@ -127,6 +128,7 @@ class Kernel final : public keeper::Listener {
   [[nodiscard]] const std::string& instance_id() const { return instance_id_; }
   [[nodiscard]] SystemTime started_at() const { return started_at_; }
   keeper::Link& link() { return *link_; }
+  [[nodiscard]] const keeper::Link& link() const { return *link_; }
   session::Registry& sessions() { return registry_; }
   [[nodiscard]] const session::Registry& sessions() const { return registry_; }
   event::Bus& bus() { return *bus_; }
@@ -347,6 +349,7 @@ class Kernel final : public keeper::Listener {
   system::ProcessSampler process_metrics_;
   Counters counters_;
   Monitor monitor_{*this};
+  CpuWatch cpu_watch_{*this};
   std::unique_ptr<ipc::Listener> listener_;
   std::unordered_map<Client*, std::shared_ptr<Client>> clients_;
   std::uint64_t next_client_ = 1;

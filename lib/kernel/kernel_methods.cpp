@@ -7,6 +7,7 @@
 
 #include "base/version.hpp"
 #include "kernel/handlers.hpp"
+#include "kernel/limits_plan.hpp"
 
 namespace kairo::kernel {
 
@@ -43,8 +44,9 @@ void info(Kernel& kernel, Call&, api::NoParams, Reply<api::InfoResult> reply) {
       {"chunkBytesMax", limits::chunk_bytes_max},
       {"readBytesMax", limits::read_bytes_max},
   });
-  out.features = {{"pty", false},      {"limits", false}, {"permissions", false}, {"eventStore", true},
-                  {"topology", false}, {"audit", false},  {"descriptors", true}};
+  out.features = {{"pty", false},      {"limits", true}, {"permissions", false}, {"eventStore", true},
+                  {"topology", false}, {"audit", false}, {"descriptors", true}};
+  out.features.merge(limit_features({kernel.link().keeper_version(), kernel.link().groups()}));
   reply(out);
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/ids.hpp"
 #include "kernel/handlers.hpp"
+#include "kernel/limits_plan.hpp"
 
 extern char** environ;
 
@@ -138,16 +139,14 @@ Result<Plan> plan_spawn(Kernel& kernel, const Call& call, const api::SpawnParams
   if (!cwd) return std::move(cwd).error();
   auto env = one_of("env", params.env, options.env);
   if (!env) return std::move(env).error();
-  auto limits = one_of("limits", params.limits, options.limits);
-  if (!limits) return std::move(limits).error();
+  auto wanted_limits = one_of("limits", params.limits, options.limits);
+  if (!wanted_limits) return std::move(wanted_limits).error();
 
   const auto unsupported = [](const char* path, const char* what) {
     return Error(Code::unsupported,
                  std::string(path) + ": " + what + " not supported by this version; nothing was started")
         .with("path", std::string(path));
   };
-  if (*limits)
-    return unsupported(params.limits ? "params.limits" : "params.options.limits", "resource limits are");
   if (options.permissions) return unsupported("params.options.permissions", "confinement is");
   if (options.profile) return unsupported("params.options.profile", "confinement is");
   if (options.pty) return unsupported("params.options.pty", "pseudo terminals are");
@@ -226,11 +225,23 @@ Result<Plan> plan_spawn(Kernel& kernel, const Call& call, const api::SpawnParams
   record.stderr_pipe = order.standard_error == keeper::Stdio::pipe;
   record.block_when_full = options.output && options.output->when_full == api::WhenFull::block;
   record.kill_on_owner_exit = options.on_owner_exit == api::OwnerExit::kill;
-  if (options.timeout_ms) {
-    if (*options.timeout_ms == 0 ||
-        *options.timeout_ms > static_cast<std::uint64_t>(limits::longest_wait.count()))
-      return bad("params.options.timeoutMs", "must be 1 to " + std::to_string(limits::longest_wait.count()));
-    record.deadline_boot_us = boot_clock_us() + *options.timeout_ms * 1000;
+  if (options.timeout_ms && (*options.timeout_ms == 0 ||
+                             *options.timeout_ms > static_cast<std::uint64_t>(limits::longest_wait.count())))
+    return bad("params.options.timeoutMs", "must be 1 to " + std::to_string(limits::longest_wait.count()));
+  record.timeout_ms = options.timeout_ms.value_or(0);
+  if (*wanted_limits) {
+    auto planned = plan_limits(**wanted_limits, options.limits_mode.value_or(api::LimitsMode::strict),
+                               params.limits ? "params.limits" : "params.options.limits",
+                               {kernel.link().keeper_version(), kernel.link().groups()});
+    if (!planned) return std::move(planned).error();
+    order.limits = planned->order;
+    record.limits = planned->in_force;
+    record.degraded = std::move(planned->degraded);
+    const std::uint64_t wall_ms = record.limits ? record.limits->wall_ms.value_or(0) : 0;
+    if (wall_ms != 0 && (record.timeout_ms == 0 || wall_ms < record.timeout_ms)) record.timeout_ms = wall_ms;
+  }
+  if (record.timeout_ms != 0) {
+    record.deadline_boot_us = boot_clock_us() + record.timeout_ms * 1000;
     record.deadline_us = session::on_unix_clock(record.deadline_boot_us);
   }
 
@@ -247,7 +258,7 @@ Result<Plan> plan_spawn(Kernel& kernel, const Call& call, const api::SpawnParams
       environment_of(foreign ? users : base_environment(options.env_mode.value_or(api::EnvMode::inherit)),
                      *env ? &**env : nullptr, told);
   if (kernel.options().serves_users) {
-    if (kernel.link().protocol() < 3)
+    if (kernel.link().keeper_version() < 3)
       return Error(Code::unsupported,
                    "the keeper that runs is too old to start a process as its caller; nothing was started");
     keeper::Identity identity{peer.uid, peer.gid, {}};
@@ -364,6 +375,8 @@ void spawn(Kernel& kernel, Call& call, api::SpawnParams params, Reply<api::Spawn
         const bool kill_with_owner = record.kill_on_owner_exit;
         session::Session& session = kernel.sessions().add(std::make_unique<session::Session>(
             std::move(record), place.key, place.slot, &kernel.link().table().slot(place.slot)));
+        session.set_group(launched->group);
+        session.degrade(launched->degraded);
         session.launched(launched->pid, SystemTime(std::chrono::microseconds(launched->started_us)),
                          boot_clock_us());
         auto owner = client.lock();

@@ -1,6 +1,7 @@
 #include "session/session.hpp"
 
 #include <algorithm>
+#include <signal.h>
 #include <sys/wait.h>
 #include <utility>
 
@@ -73,12 +74,13 @@ void Session::restore(Note note) {
   if (const auto phase = next(phase_, Event::end_requested)) phase_ = *phase;
 }
 
-bool Session::exited(int wait_status, SystemTime at, std::uint64_t boot_us) {
+bool Session::exited(int wait_status, SystemTime at, std::uint64_t boot_us,
+                     std::optional<keeper::LimitReport> report) {
   const auto phase = next(phase_, Event::exited);
   if (!phase) return false;
   phase_ = *phase;
   if (boot_us == 0) boot_us = boot_clock_us();
-  end_ = End{at, wait_status, false, boot_us, even_time(boot_us)};
+  end_ = End{at, wait_status, false, boot_us, even_time(boot_us), std::move(report)};
   // It had ended by itself before it was asked to; only its output was still held by others.
   if (boot_us < on_boot_clock(note_.end_requested_boot_us, note_.end_requested_us)) note_.end_reason.reset();
   note_.paused = false;
@@ -90,7 +92,7 @@ void Session::ended_before(const Remains& remains) {
   if (!phase) return;
   phase_ = *phase;
   const SystemTime at{std::chrono::microseconds(remains.at_us)};
-  end_ = End{at, remains.wait_status, remains.lost, 0, std::min(at, even_now())};
+  end_ = End{at, remains.wait_status, remains.lost, 0, std::min(at, even_now()), remains.report};
   // Of an earlier run of the machine only the system's clock tells, and it may have been set since.
   if (remains.boot == boot_mark() && remains.at_boot_us != 0) {
     end_->boot_us = remains.at_boot_us;
@@ -111,6 +113,7 @@ Remains Session::remains() const {
   out.boot = end_->boot_us != 0 ? boot_mark() : 0;
   out.wait_status = end_->wait_status;
   out.lost = end_->lost;
+  out.report = end_->report;
   out.stdin_offset = stdin_state().offset;
   for (unsigned stream = 0; stream < 2; ++stream) {
     const stream::LogState log = log_state(stream);
@@ -120,11 +123,18 @@ Remains Session::remains() const {
   return out;
 }
 
+void Session::degrade(const std::map<std::string, std::string>& limits) {
+  for (const auto& [name, why] : limits) {
+    record_.degraded[name] = why;
+    if (record_.limits) api::clear_limit(*record_.limits, name);
+  }
+}
+
 bool Session::lost(SystemTime at) {
   const auto phase = next(phase_, Event::keeper_lost);
   if (!phase) return false;
   phase_ = *phase;
-  end_ = End{at, 0, true, boot_clock_us(), even_now()};
+  end_ = End{at, 0, true, boot_clock_us(), even_now(), {}};
   note_.paused = false;
   return true;
 }
@@ -139,7 +149,23 @@ api::Outcome Session::outcome() const {
     if (!note_.end_by.empty()) out.by = note_.end_by;
   } else if (WIFSIGNALED(end_->wait_status)) {
     out.reason = api::EndReason::signaled;
-    if (WTERMSIG(end_->wait_status) == note_.signaled_with) out.by = note_.signaled_by;
+    const int number = WTERMSIG(end_->wait_status);
+    if (number == note_.signaled_with)
+      out.by = note_.signaled_by;
+    else if (end_->report && end_->report->out_of_memory)
+      out.reason = api::EndReason::out_of_memory;
+    else if (number == SIGXCPU && record_.limits && record_.limits->cpu_seconds)
+      out.reason = api::EndReason::cpu_limit;
+    else if (number == SIGXFSZ && record_.limits)
+      out.limit = record_.limits->file_size;
+  }
+  if (out.reason == api::EndReason::out_of_memory && record_.limits) out.limit = record_.limits->memory;
+  if (out.reason == api::EndReason::cpu_limit && record_.limits) out.limit = record_.limits->cpu_seconds;
+  if (out.reason == api::EndReason::timeout && record_.timeout_ms != 0) out.limit = record_.timeout_ms;
+  if (const auto& report = end_->report) {
+    if (report->oom_kills > 0) out.oom_kills = report->oom_kills;
+    if (report->pids_refused > 0) out.pids_refused = report->pids_refused;
+    if (report->cpu_us) out.cpu_ms = *report->cpu_us / 1000;
   }
   return out;
 }
@@ -243,6 +269,7 @@ Session::View& Session::current_view() const {
     out.owner = record_.owner;
     out.labels = record_.labels;
     if (!record_.correlation_id.empty()) out.correlation_id = record_.correlation_id;
+    if (record_.limits) out.limits.msgpack = reflect::to_msgpack(*record_.limits);
   } else if (now == view_->changing) {
     return *view_;
   }
@@ -258,6 +285,10 @@ Session::View& Session::current_view() const {
   out.standard_input = now.standard_input;
   out.streams = now.streams;
   out.degraded.reset();
+  for (const auto& [name, why] : record_.degraded) {
+    if (!out.degraded) out.degraded.emplace();
+    out.degraded->push_back("limits." + name + " does not hold: " + why);
+  }
   for (unsigned stream = 0; stream < 2; ++stream) {
     for (const std::uint32_t fault : {stream::log_degraded, stream::log_stalled}) {
       if ((now.log_flags[stream] & fault) == 0) continue;

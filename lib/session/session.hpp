@@ -15,6 +15,7 @@
 #include "api/session.hpp"
 #include "base/clock.hpp"
 #include "base/limits.hpp"
+#include "keeper/protocol.hpp"
 #include "keeper/table.hpp"
 #include "session/state.hpp"
 #include "session/stdin_queue.hpp"
@@ -44,8 +45,11 @@ struct Record {
   std::uint64_t parent = 0;  ///< Key of the session whose process started it; 0: none.
   std::uint64_t kill_grace_ms = static_cast<std::uint64_t>(limits::kill_grace.count());
   std::uint64_t retain_bytes = limits::retain_bytes;
-  std::uint64_t deadline_boot_us = 0;  ///< When options.timeoutMs is over.
+  std::uint64_t deadline_boot_us = 0;  ///< When options.timeoutMs, or limits.wallMs, is over.
   std::uint64_t deadline_us = 0;
+  std::uint64_t timeout_ms = 0;                 ///< The smaller of both.
+  std::optional<api::ResourceLimits> limits;    ///< Those in force.
+  std::map<std::string, std::string> degraded;  ///< Those that could not be set (limitsMode), and why.
   bool stdin_pipe = false;
   bool block_when_full = false;
   bool kill_on_owner_exit = false;
@@ -63,7 +67,9 @@ struct Record {
         defaulted("causationId", &S::causation_id, ""), defaulted("parent", &S::parent, ""),
         defaulted("killGraceMs", &S::kill_grace_ms, ""), defaulted("retainBytes", &S::retain_bytes, ""),
         defaulted("deadlineBootUs", &S::deadline_boot_us, ""), defaulted("deadlineUs", &S::deadline_us, ""),
-        defaulted("stdinPipe", &S::stdin_pipe, ""), defaulted("blockWhenFull", &S::block_when_full, ""),
+        defaulted("timeoutMs", &S::timeout_ms, ""), reflect::field("limits", &S::limits, ""),
+        defaulted("degraded", &S::degraded, ""), defaulted("stdinPipe", &S::stdin_pipe, ""),
+        defaulted("blockWhenFull", &S::block_when_full, ""),
         defaulted("killOnOwnerExit", &S::kill_on_owner_exit, ""),
         defaulted("detachDescendants", &S::detach_descendants, ""),
         defaulted("stdoutPipe", &S::stdout_pipe, ""), defaulted("stderrPipe", &S::stderr_pipe, ""));
@@ -103,6 +109,7 @@ struct End {
   bool lost = false;
   std::uint64_t boot_us = 0;  ///< The moment by boot_clock_us(); 0 where it lies before the machine's start.
   SystemTime even_at;         ///< And by even_now(), for the session's age.
+  std::optional<keeper::LimitReport> report;
 };
 
 /// What is left of one stream's log.
@@ -128,6 +135,7 @@ struct Remains {
   std::uint64_t boot = 0;
   std::int32_t wait_status = 0;
   bool lost = false;
+  std::optional<keeper::LimitReport> report;
   std::uint64_t stdin_offset = 0;
   LogRemains standard_output;
   LogRemains standard_error;
@@ -136,7 +144,8 @@ struct Remains {
     using reflect::defaulted;
     return std::tuple(defaulted("atUs", &S::at_us, ""), defaulted("atBootUs", &S::at_boot_us, ""),
                       defaulted("boot", &S::boot, ""), defaulted("waitStatus", &S::wait_status, ""),
-                      defaulted("lost", &S::lost, ""), defaulted("stdinOffset", &S::stdin_offset, ""),
+                      defaulted("lost", &S::lost, ""), reflect::field("report", &S::report, ""),
+                      defaulted("stdinOffset", &S::stdin_offset, ""),
                       defaulted("stdout", &S::standard_output, ""),
                       defaulted("stderr", &S::standard_error, ""));
   }
@@ -167,6 +176,12 @@ class Session {
   [[nodiscard]] api::Outcome outcome() const;
   [[nodiscard]] api::Status status() const;
 
+  /// Its control group, cgroup::Group::in; 0: it has none.
+  [[nodiscard]] std::uint32_t group() const { return group_; }
+  void set_group(std::uint32_t group) { group_ = group; }
+  /// Limits that could not be set at the launch, and why.
+  void degrade(const std::map<std::string, std::string>& limits);
+
   [[nodiscard]] bool paused() const { return note_.paused; }
   void set_paused(bool paused) { note_.paused = paused; }
 
@@ -193,7 +208,8 @@ class Session {
   /// Of a session that was launched by an earlier daemon.
   void restore(Note note);
   /// `boot_us`: the same moment by boot_clock_us(); 0: now. False when it had ended already.
-  bool exited(int wait_status, SystemTime at, std::uint64_t boot_us);
+  bool exited(int wait_status, SystemTime at, std::uint64_t boot_us,
+              std::optional<keeper::LimitReport> report = {});
   bool lost(SystemTime at);
 
   /// The log of one stream; made on first use. `logs_dir` outlives the session.
@@ -238,6 +254,7 @@ class Session {
   std::uint32_t slot_index_;
   keeper::SessionSlot* slot_;
   std::int32_t pid_ = 0;
+  std::uint32_t group_ = 0;
   Phase phase_ = Phase::starting;
   SystemTime started_at_{};
   std::uint64_t started_boot_us_ = 0;

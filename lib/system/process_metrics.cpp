@@ -111,6 +111,21 @@ std::vector<pid_t> session_processes(pid_t main, pid_t keeper, std::string_view 
   return out;
 }
 
+std::optional<std::uint64_t> cpu_us(const std::vector<pid_t>& processes) {
+  static const auto tick = static_cast<std::uint64_t>(::sysconf(_SC_CLK_TCK));
+  std::optional<std::uint64_t> ticks;
+  std::string text;
+  for (const pid_t pid : processes) {
+    if (read_file("/proc/" + std::to_string(pid) + "/stat", text) != Read::done) continue;
+    const auto stat = parse_process_stat(text);
+    if (!stat) continue;
+    ticks = ticks.value_or(0) + stat->user_ticks + stat->system_ticks + stat->waited_user_ticks +
+            stat->waited_system_ticks;
+  }
+  if (!ticks) return std::nullopt;
+  return *ticks * 1'000'000 / tick;
+}
+
 ProcessSampler::ProcessSampler(std::string root) : root_(std::move(root)) {
   if (root_.empty() || root_.back() != '/') root_ += '/';
 }

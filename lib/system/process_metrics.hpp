@@ -31,6 +31,10 @@ namespace kairo::system {
 /// the session's environment. Empty when `main` is not the keeper's child any more and nothing is left of it.
 std::vector<pid_t> session_processes(pid_t main, pid_t keeper, std::string_view mark);
 
+/// CPU time of these processes and of the children that they have waited for, microseconds; nothing when none
+/// of them is there.
+std::optional<std::uint64_t> cpu_us(const std::vector<pid_t>& processes);
+
 class ProcessSampler {
  public:
   /// `root` stands before every path that is read; tests give a tree of their own.

@@ -73,7 +73,7 @@ TEST_CASE("a process inside a session acts as that session: on what came from it
                                  call + " spawn --id made sleep 1000; "  // its own
                                      + call + " status sibling 2>&1; "   // its user's
                                      + call + " kill sibling 2>&1; "     //
-                                     + call + " status outer 2>&1; "     // itself: not created by it
+                                     + call + " cancel outer 2>&1; "     // itself: not created by it
                                      + call + " kernel stop 2>&1; "      //
                                      + "setsid " + call + " ps; "        // from a session of its own
                                      + "(" + call + " spawn --id deeper -- " + call + " status made)");
