@@ -43,8 +43,10 @@ void info(Kernel& kernel, Call&, api::NoParams, Reply<api::InfoResult> reply) {
       {"chunkBytesMax", limits::chunk_bytes_max},
       {"readBytesMax", limits::read_bytes_max},
   });
-  out.features = {{"pty", false},      {"limits", false}, {"permissions", false}, {"eventStore", true},
-                  {"topology", false}, {"audit", false},  {"descriptors", true}};
+  out.features = {{"pty", false},         {"limits", false},
+                  {"permissions", false}, {"eventStore", true},
+                  {"topology", false},    {"audit", kernel.audit().on() && !kernel.audit().failing()},
+                  {"descriptors", true}};
   reply(out);
 }
 

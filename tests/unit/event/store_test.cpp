@@ -181,14 +181,14 @@ TEST_CASE("a store of the first version is brought up to date with its events") 
   ask(dir.path(), "DROP INDEX events_by_type; DROP TABLE marks; PRAGMA user_version = 1;");
   const auto store = opened(dir.path());
   CHECK(found(*store, {.topic = "b"}) == Numbers{2});
-  CHECK(ask(dir.path(), "PRAGMA user_version") == "3");
+  CHECK(ask(dir.path(), "PRAGMA user_version") == "4");
   CHECK(ask(dir.path(), "SELECT count(*) FROM sqlite_master WHERE name = 'events_by_type'") == "1");
 }
 
 TEST_CASE("a younger version's store is refused and left alone") {
   test::Folder dir;
   put(*opened(dir.path()), {fact(1, "a")});
-  ask(dir.path(), "PRAGMA user_version = 4");
+  ask(dir.path(), "PRAGMA user_version = 5");
   auto store = Store::open(dir.path());
   REQUIRE_FALSE(store.ok());
   CHECK(store.error().code == Code::unsupported);
