@@ -124,6 +124,8 @@ void Archive::run() {
     keep_head();
     prune();
   }
+  // Of a daemon that lived for a moment only the store may not be ready yet.
+  if (store_ && !prepared_ && !failing_) prepared_ = store_->prepare().ok();
   keep_head();
 }
 

@@ -1,5 +1,6 @@
 #include "kernel/methods.hpp"
 
+#include "base/signals.hpp"
 #include "kernel/handlers.hpp"
 #include "reflect/decode.hpp"
 
@@ -41,7 +42,7 @@ void tell(AuditedRequest& out, Kernel& kernel, Client& client, const P& params) 
     if (params.signal) {
       const auto* const name = std::get_if<std::string>(&*params.signal);
       audit::append_member(out.members, "signal",
-                           name ? *name : std::to_string(std::get<std::int32_t>(*params.signal)));
+                           name ? *name : signal_name(std::get<std::int32_t>(*params.signal)));
     }
 }
 
