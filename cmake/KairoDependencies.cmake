@@ -25,3 +25,15 @@ target_compile_definitions(kairo_msgpack INTERFACE MSGPACK_USE_BOOST)
 add_library(kairo_asio INTERFACE)
 target_link_libraries(kairo_asio INTERFACE Boost::headers Threads::Threads)
 target_compile_definitions(kairo_asio INTERFACE BOOST_ASIO_NO_DEPRECATED)
+
+# SHA-256 of OpenSSL's libcrypto. Of the archive only that one function is linked (40 KiB); the shared library, five
+# megabytes, would cost every start of the daemon and the keeper a millisecond of relocation.
+find_package(OpenSSL 1.1 REQUIRED COMPONENTS Crypto)
+find_library(KAIRO_LIBCRYPTO_ARCHIVE libcrypto.a)
+add_library(kairo_crypto INTERFACE)
+target_include_directories(kairo_crypto SYSTEM INTERFACE ${OPENSSL_INCLUDE_DIR})
+if(KAIRO_LIBCRYPTO_ARCHIVE)
+  target_link_libraries(kairo_crypto INTERFACE ${KAIRO_LIBCRYPTO_ARCHIVE} Threads::Threads)
+else()
+  target_link_libraries(kairo_crypto INTERFACE OpenSSL::Crypto)
+endif()

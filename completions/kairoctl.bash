@@ -2,7 +2,7 @@
 # Install as /usr/share/bash-completion/completions/kairoctl, or: source <(kairoctl completion bash)
 
 _kairoctl_commands="spawn run attach logs write close-stdin wait status ps kill pause resume cancel forget events
-metrics devices policy ping info introspect kernel completion"
+audit metrics devices policy ping info introspect kernel completion"
 _kairoctl_globals="--socket --no-autostart --reconnect --state-dir --any-owner --correlation-id --table --help"
 _kairoctl_program="--id --cwd --env --clean-env --label --replace --stdin --timeout --kill-grace --retain --when-full
 --on-owner-exit --detach-descendants --cpus --memory --pids-limit --limit --limits-best-effort"
@@ -21,6 +21,7 @@ _kairoctl_options() {
     kill) echo "--signal --scope --escalate-after" ;;
     cancel) echo "--reason --grace" ;;
     events) echo "--follow --since --topic --correlation --count" ;;
+    audit) echo "--since --until --principal --method --newest --follow" ;;
       devices) echo "--process --subsystem --type" ;;
     kernel) echo "--processes" ;;
     "") echo "--version" ;;
@@ -33,7 +34,7 @@ _kairoctl_takes_value() {
     --socket | --reconnect | --state-dir | --correlation-id | --id | --cwd | -e | --env | --label | --stdin | --stdout | --stderr | \
       --timeout | --kill-grace | --retain | --when-full | --on-owner-exit | --cpus | --memory | --pids-limit | --limit | --from | --stream | --since | --tail | \
       --offset | --status | --owner | -s | --signal | --scope | --escalate-after | --reason | --grace | --topic | --correlation | \
-      --count | --processes | --process | --subsystem | --type) return 0 ;;
+      --count | --until | --principal | --method | --newest | --processes | --process | --subsystem | --type) return 0 ;;
     -l | -n) return 0 ;;
   esac
   return 1
@@ -84,6 +85,7 @@ _kairoctl() {
     case $command in
       spawn | run) COMPREPLY=($(compgen -c -- "$cur")) ;;
       policy) COMPREPLY=($(compgen -W "test" -- "$cur")) ;;
+      audit) COMPREPLY=($(compgen -W "verify" -- "$cur")) ;;
       devices) COMPREPLY=($(compgen -W "list claim release" -- "$cur")) ;;
       kernel) COMPREPLY=($(compgen -W "info stop upgrade" -- "$cur")) ;;
       completion) COMPREPLY=($(compgen -W "bash zsh fish" -- "$cur")) ;;

@@ -17,7 +17,7 @@ function __kairoctl_using
 end
 
 set -l commands spawn run attach logs write close-stdin wait status ps kill pause resume cancel forget events \
-    metrics devices policy ping info introspect kernel completion
+    audit metrics devices policy ping info introspect kernel completion
 set -l none "not __kairoctl_using $commands"
 
 complete -c kairoctl -f
@@ -46,6 +46,7 @@ complete -c kairoctl -n $none -a resume -d 'Let paused sessions go on'
 complete -c kairoctl -n $none -a cancel -d 'Terminate sessions, with a reason'
 complete -c kairoctl -n $none -a forget -d 'Remove ended sessions and their logs'
 complete -c kairoctl -n $none -a events -d 'Print events: those stored, or with -f those to come'
+complete -c kairoctl -n $none -a audit -d 'Print who asked for what; verify that no record was changed'
 complete -c kairoctl -n $none -a metrics -d 'Print the state of the machine'
 complete -c kairoctl -n $none -a policy -d "Ask what the policy says to a call"
 complete -c kairoctl -n '__kairoctl_using policy' -a test
@@ -113,6 +114,14 @@ complete -c kairoctl -n '__kairoctl_using events' -l since -x -d 'From this numb
 complete -c kairoctl -n '__kairoctl_using events' -l topic -x -d 'Only these'
 complete -c kairoctl -n '__kairoctl_using events' -l correlation -x -d 'Only what carries this correlation id'
 complete -c kairoctl -n '__kairoctl_using events' -s n -l count -x -d 'Leave after so many'
+
+complete -c kairoctl -n '__kairoctl_using audit' -l since -x -d 'Only what happened since then'
+complete -c kairoctl -n '__kairoctl_using audit' -l until -x -d 'Only what happened until then'
+complete -c kairoctl -n '__kairoctl_using audit' -l principal -x -d 'Only records of this principal'
+complete -c kairoctl -n '__kairoctl_using audit' -l method -x -d 'Only this method or event'
+complete -c kairoctl -n '__kairoctl_using audit' -s n -l newest -x -d 'Only the newest so many'
+complete -c kairoctl -n '__kairoctl_using audit' -s f -l follow -d 'Go on with what is recorded from now on'
+complete -c kairoctl -n '__kairoctl_using audit' -a verify
 
 complete -c kairoctl -n '__kairoctl_using write close-stdin kill pause resume cancel' -a '(__kairoctl_ids)'
 complete -c kairoctl -n '__kairoctl_using attach logs wait status forget' -a '(__kairoctl_ids --all)'

@@ -61,6 +61,7 @@ _kairoctl() {
     'cancel:terminate sessions, with a reason'
     'forget:remove ended sessions and their logs'
     'events:print events: those stored, or with -f those to come'
+    'audit:print who asked for what; verify that no record was changed'
     'metrics:print the state of the machine'
     "policy:ask what the policy says to a call"
     "devices:list the machine's devices, claim and release them"
@@ -117,6 +118,11 @@ _kairoctl() {
       _arguments $globals '(-f --follow)'{-f,--follow}'[go on with what happens from now on]' '*--topic[only these]:pattern:' \
         '--since[from this number or time on]:number or time:' '--correlation[only what carries this correlation id]:id:' \
         '(-n --count)'{-n,--count}'[leave after so many]:events:' ;;
+    audit)
+      _arguments $globals '--since[only what happened since then]:time:' '--until[only what happened until then]:time:' \
+        '--principal[only records of this principal]:principal:' '--method[only this method or event]:method:' \
+        '(-n --newest)'{-n,--newest}'[only the newest so many]:records:' \
+        '(-f --follow)'{-f,--follow}'[go on with what is recorded from now on]' '1:action:(verify)' ;;
     devices)
       _arguments $globals '--process[claim it for this session]:session:_kairoctl_running' \
         '--subsystem[list only these]:subsystem:' '--type[list only these]:type:' \

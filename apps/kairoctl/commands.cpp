@@ -19,6 +19,7 @@ Action declare_resume(OptionSet& set);       // lifecycle.cpp
 Action declare_cancel(OptionSet& set);       // lifecycle.cpp
 Action declare_forget(OptionSet& set);       // lifecycle.cpp
 Action declare_events(OptionSet& set);       // events.cpp
+Action declare_audit(OptionSet& set);        // audit.cpp
 Action declare_metrics(OptionSet& set);      // system.cpp
 Action declare_devices(OptionSet& set);      // devices.cpp
 Action declare_policy(OptionSet& set);       // policy.cpp
@@ -48,6 +49,7 @@ constexpr Command commands[] = {
     {"cancel", "Terminate sessions, with a reason that is recorded", declare_cancel},
     {"forget", "Remove ended sessions and their logs", declare_forget},
     {"events", "Print events: those stored, or with -f those to come", declare_events},
+    {"audit", "Print who asked for what; verify that no record was changed", declare_audit},
     {"metrics", "Print the state of the machine", declare_metrics},
     {"devices", "List the machine's devices, claim and release them", declare_devices},
     {"policy", "Ask what the policy says to a call", declare_policy},

@@ -49,9 +49,11 @@ std::string shortened(const Json& value) {
 }
 
 /// Where a setting has its value.
-using Place = std::variant<std::optional<std::string> Config::*, kernel::OnShutdown Config::*,
-                           ipc::HttpAddress Config::*, Config::SocketMode Config::*, access::Policy Config::*,
-                           bool kernel::Settings::*, std::uint64_t kernel::Settings::*>;
+using Place =
+    std::variant<std::optional<std::string> Config::*, kernel::OnShutdown Config::*,
+                 ipc::HttpAddress Config::*, Config::SocketMode Config::*, access::Policy Config::*,
+                 bool kernel::Settings::*, std::uint64_t kernel::Settings::*,
+                 kernel::AuditMode kernel::Settings::*, std::vector<std::string> kernel::Settings::*>;
 
 /// One member of the files. Reading, complaints, suggestions and --check-config follow from it.
 struct Setting {
@@ -71,7 +73,10 @@ const std::vector<Setting>& all_settings() {
                               {"metricsListen", &Config::metrics_listen},
                               {"socketMode", &Config::socket_mode},
                               {"policy", &Config::policy},
-                              {"rootReachesAll", &kernel::Settings::root_reaches_all}};
+                              {"rootReachesAll", &kernel::Settings::root_reaches_all},
+
+                              {"audit", &kernel::Settings::audit},
+                              {"auditRedact", &kernel::Settings::audit_redact}};
     for (const kernel::NumberSetting& each : kernel::number_settings)
       made.push_back({each.name, each.member, each.least, each.most, each.unit});
     return made;
@@ -144,6 +149,24 @@ struct Take {
       return "must be a whole number, " + std::to_string(setting.least) + " to " +
              std::to_string(setting.most) + " " + std::string(setting.unit);
     out.settings.*place = value.get<std::uint64_t>();
+    return {};
+  }
+  std::string operator()(kernel::AuditMode kernel::Settings::*place) const {
+    const auto* text = value.get_ptr<const std::string*>();
+    const auto names = enum_names(kernel::AuditMode{});
+    const auto found = text ? std::find(names.begin(), names.end(), *text) : names.end();
+    if (found == names.end()) return "must be \"off\", \"on\" or \"required\"";
+    out.settings.*place = static_cast<kernel::AuditMode>(found - names.begin());
+    return {};
+  }
+  std::string operator()(std::vector<std::string> kernel::Settings::*place) const {
+    const bool good = value.is_array() && value.size() <= 100 &&
+                      std::all_of(value.begin(), value.end(), [](const Json& each) {
+                        const auto* text = each.get_ptr<const std::string*>();
+                        return text && !text->empty() && text->size() <= 256;
+                      });
+    if (!good) return "must be a list of at most 100 patterns, texts of 1 to 256 bytes";
+    out.settings.*place = value.get<std::vector<std::string>>();
     return {};
   }
 };
@@ -259,6 +282,10 @@ std::string effective_config(const Config& config) {
       value = octal(config.socket_mode.bits);
     else if (std::holds_alternative<access::Policy Config::*>(each.place))
       value = nlohmann::ordered_json::from_msgpack(reflect::to_msgpack(config.policy.document()));
+    else if (const auto* mode = std::get_if<kernel::AuditMode kernel::Settings::*>(&each.place))
+      value = reflect::enum_name(config.settings.*(*mode));
+    else if (const auto* list = std::get_if<std::vector<std::string> kernel::Settings::*>(&each.place))
+      value = config.settings.*(*list);
   }
   const std::string socket = resolve_socket(config);
   out["socket"] = socket;

@@ -8,6 +8,7 @@
 
 #include "base/version.hpp"
 #include "daemon.hpp"
+#include "verify_audit.hpp"
 
 namespace {
 
@@ -23,12 +24,14 @@ int run(int argc, char** argv) {
   CLI::App app("Kairo's daemon: serves the process kernel on a Unix domain socket", "kairod");
   app.set_version_flag("--version", version());
   std::string socket, state_dir, config_file, on_shutdown, socket_mode, metrics_listen, host_root;
-  bool check = false;
+  bool check = false, verify_audit = false;
   daemon::Invocation invocation;
   app.add_option("--socket", socket, "Path to listen on (KAIRO_IPC_SOCKET, /tmp/kairo-kernel.sock)");
   app.add_option("--state-dir", state_dir, "Directory of logs and locks");
   app.add_option("--config", config_file, "Configuration file, read after those of the system and the user");
   app.add_flag("--check-config", check, "Check the configuration, print what it comes to, and exit");
+  app.add_flag("--verify-audit", verify_audit,
+               "Prove the audit of the state directory whole, or name the first broken record, and exit");
   app.add_flag("--daemonize", invocation.daemonize, "Go to the background once it serves");
   app.add_option("--on-shutdown", on_shutdown, "What SIGTERM does to the processes: keep (default) or stop")
       ->check(CLI::IsMember({"keep", "stop"}));
@@ -88,6 +91,9 @@ int run(int argc, char** argv) {
     std::puts(daemon::effective_config(invocation.config).c_str());
     return 0;
   }
+  if (verify_audit)
+    return daemon::verify_audit(
+        daemon::resolve_state_dir(invocation.config, daemon::resolve_socket(invocation.config)));
   invocation.origin = origin;
   return daemon::run_daemon(std::move(invocation));
 }

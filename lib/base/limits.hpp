@@ -148,4 +148,25 @@ inline constexpr int device_message_bytes = 1 << 20;
 inline constexpr std::size_t device_burst = 500;
 inline constexpr std::chrono::seconds device_interval{1};
 
+// --- audit (SPEC 8.4) ------------------------------------------------------------------------------
+/// Size at which the audit goes on in the next file, how many files are kept, and for how long.
+inline constexpr std::uint64_t audit_bytes = 64ull << 20;
+inline constexpr std::uint64_t audit_files = 16;
+inline constexpr std::chrono::hours audit_age{90 * 24};
+/// Longest line of the audit: what a reader has to hold. All that goes into one is bounded to stay below it.
+inline constexpr std::size_t audit_line_bytes = 64u << 10;
+/// Bytes, as they are written, that the argv of one request, its env, and the data of one event may take, and
+/// one text.
+inline constexpr std::size_t audit_list_bytes = 8u << 10;
+inline constexpr std::size_t audit_text_bytes = 1u << 10;
+/// Records that wait for a disk that refuses them; those past it are counted, and told once there is room.
+inline constexpr std::size_t audit_pending_bytes = 1u << 20;
+/// Room that is asked for ahead under `audit: "required"`: more than one batch of requests takes.
+inline constexpr std::size_t audit_reserve_bytes = 4u << 20;
+/// One page of audit.query: records, bytes, bytes that are looked through for it, and its longest wait.
+inline constexpr std::size_t audit_page = 1000;
+inline constexpr std::size_t audit_page_bytes = 1u << 20;
+inline constexpr std::size_t audit_scan_bytes = 16u << 20;
+inline constexpr std::chrono::milliseconds audit_longest_wait{60'000};
+
 }  // namespace kairo::limits

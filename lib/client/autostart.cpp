@@ -44,29 +44,6 @@ std::string absolute(std::string path) {
   return path;
 }
 
-/// Empty when there is none.
-std::string find_daemon() {
-  if (const char* named = getenv("KAIROD"); named && *named) return named;
-  char self[4096];
-  const ssize_t length = readlink("/proc/self/exe", self, sizeof self);
-  if (length > 0) {
-    std::string beside(self, static_cast<std::size_t>(length));
-    beside.resize(beside.rfind('/') + 1);
-    beside += "kairod";
-    if (is_program(beside)) return beside;
-  }
-  const char* path = getenv("PATH");
-  std::string_view rest = path ? path : "/usr/local/bin:/usr/bin:/bin";
-  while (!rest.empty()) {
-    const std::size_t colon = std::min(rest.find(':'), rest.size());
-    std::string candidate(rest.substr(0, colon));
-    candidate += "/kairod";
-    if (candidate[0] == '/' && is_program(candidate)) return candidate;
-    rest.remove_prefix(std::min(colon + 1, rest.size()));
-  }
-  return {};
-}
-
 [[noreturn]] void become(const std::vector<char*>& argv, int null, int said) {
   sigset_t none;
   sigemptyset(&none);
@@ -141,6 +118,28 @@ Result<Started> run_daemon(const std::string& program, const std::vector<std::st
 }
 
 }  // namespace
+
+std::string find_daemon() {
+  if (const char* named = getenv("KAIROD"); named && *named) return named;
+  char self[4096];
+  const ssize_t length = readlink("/proc/self/exe", self, sizeof self);
+  if (length > 0) {
+    std::string beside(self, static_cast<std::size_t>(length));
+    beside.resize(beside.rfind('/') + 1);
+    beside += "kairod";
+    if (is_program(beside)) return beside;
+  }
+  const char* path = getenv("PATH");
+  std::string_view rest = path ? path : "/usr/local/bin:/usr/bin:/bin";
+  while (!rest.empty()) {
+    const std::size_t colon = std::min(rest.find(':'), rest.size());
+    std::string candidate(rest.substr(0, colon));
+    candidate += "/kairod";
+    if (candidate[0] == '/' && is_program(candidate)) return candidate;
+    rest.remove_prefix(std::min(colon + 1, rest.size()));
+  }
+  return {};
+}
 
 Result<Channel> autostart(const AutostartOptions& options) {
   ConnectOptions connect = options.connect;

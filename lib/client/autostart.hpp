@@ -22,6 +22,9 @@ struct AutostartOptions {
 /// with E_NOT_RUNNING, and with what kairod said, when no daemon answers in the end.
 Result<Channel> autostart(const AutostartOptions& options);
 
+/// The program that autostart() runs; empty when there is none.
+std::string find_daemon();
+
 /// Channel::connect, and autostart where that says E_NOT_RUNNING.
 Result<Channel> connect_or_start(const AutostartOptions& options);
 

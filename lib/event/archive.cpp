@@ -52,6 +52,28 @@ void Archive::clock_was_set() {
   age_counts_at_ = SteadyClock::now() + options_.calm;
 }
 
+void Archive::keep_audit_head(AuditHead head) {
+  {
+    const std::lock_guard lock(mutex_);
+    head_ = std::move(head);
+  }
+  grew();
+}
+
+void Archive::keep_head() {
+  std::optional<AuditHead> head;
+  {
+    const std::lock_guard lock(mutex_);
+    if (store_ && prepared_) head = std::exchange(head_, std::nullopt);
+  }
+  if (!head) return;
+  auto kept = store_->keep(*head);
+  if (kept) return;
+  failed(kept.error());
+  const std::lock_guard lock(mutex_);
+  if (!head_) head_ = std::move(head);
+}
+
 void Archive::grew() {
   bool wake = false;
   {
@@ -89,7 +111,7 @@ void Archive::run() {
       }
       // What comes within a moment goes into one transaction.
       if (!busy()) wake_.wait_for(lock, retry ? retry_delay : collect_time, busy);
-      if (stop_) return;
+      if (stop_) break;
       grown_ = false;
       if (!requests_.empty()) {
         request = std::move(requests_.front());
@@ -99,8 +121,12 @@ void Archive::run() {
     auto fed = feed();
     if (!fed) failed(fed.error());
     if (request) request->done(answer(*request));
+    keep_head();
     prune();
   }
+  // Of a daemon that lived for a moment only the store may not be ready yet.
+  if (store_ && !prepared_ && !failing_) prepared_ = store_->prepare().ok();
+  keep_head();
 }
 
 // --- feeding ---------------------------------------------------------------------------------------

@@ -61,6 +61,8 @@ class Archive {
   void clock_was_set();
   /// Number up to which everything is stored; may be called from any thread.
   [[nodiscard]] std::uint64_t stored() const { return stored_; }
+  /// Has the store remember the newest record of the audit; one that cannot be stored now is tried again.
+  void keep_audit_head(AuditHead head);
   /// Says that the window has grown. Cheap.
   void grew();
   /// Answers with what the store and the journal hold, up to the newest event of the window at this call.
@@ -79,6 +81,7 @@ class Archive {
   Result<void> feed_from_journal();
   void take_gap();
   void prune();
+  void keep_head();
   void failed(const Error& error);
   Result<Page> answer(const Request& request);
   Result<void> add_from_journal(const Request& request, Page& page);
@@ -98,6 +101,7 @@ class Archive {
   std::condition_variable wake_;
   std::deque<Request> requests_;
   Bounds bounds_;
+  std::optional<AuditHead> head_;  ///< To be remembered.
   SteadyTime age_counts_at_;
   bool stop_ = false;
   bool asleep_ = false;  ///< The thread waits for the window to grow.

@@ -27,6 +27,7 @@ constexpr std::array<const char*, Store::version> migrations = {
     "CREATE INDEX events_by_type ON events(type, seq);",
     // pruned: everything up to this number was removed
     "CREATE TABLE marks(name TEXT PRIMARY KEY, value INTEGER NOT NULL);",
+    "CREATE TABLE audit(id INTEGER PRIMARY KEY CHECK (id = 0), seq INTEGER NOT NULL, hash TEXT NOT NULL);",
 };
 
 /// Pages that SQLite keeps in memory: the upper levels of five trees.
@@ -213,6 +214,7 @@ Result<Store::Opened> Store::open(const std::string& state_dir) {
                                           "; it is left alone, and events are kept in the journal alone");
     Result<void> found = version_found ? store->begin_log() : Result<void>(version_found.error());
     if (found && *version_found > 0) found = store->find_ends();
+    if (found && *version_found > 3) found = store->find_audit_head();
     store->statements_.clear();
     if (found) {
       out.store = std::move(store);
@@ -256,6 +258,32 @@ Result<void> Store::find_ends() {
   newest_ = std::max({newest_, *newest, pruned_});
   oldest_ = *oldest;
   return {};
+}
+
+Result<void> Store::find_audit_head() {
+  auto row = statement("SELECT seq, hash FROM audit");
+  if (!row) return std::move(row).error();
+  const int got = sqlite3_step(*row);
+  if (got != SQLITE_ROW && got != SQLITE_DONE) return failure("read");
+  if (got == SQLITE_ROW) audit_head_ = AuditHead{number_of(*row, 0), text_of(*row, 1)};
+  sqlite3_reset(*row);
+  return {};
+}
+
+Result<std::optional<AuditHead>> Store::read_audit_head(const std::string& state_dir) {
+  const std::string path = state_dir + "/" + file_name;
+  if (::access(path.c_str(), F_OK) != 0 && errno == ENOENT) return std::optional<AuditHead>();
+  sqlite3* db = nullptr;
+  const int opened = sqlite3_open_v2(path.c_str(), &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, nullptr);
+  const std::unique_ptr<Store> store(new Store(db));
+  if (opened != SQLITE_OK) return store->failure("open");
+  sqlite3_busy_timeout(db, 1000);
+  auto at = store->number("PRAGMA user_version");
+  if (!at) return std::move(at).error();
+  if (*at < 4) return std::optional<AuditHead>();
+  auto found = store->find_audit_head();
+  if (!found) return std::move(found).error();
+  return std::move(store->audit_head_);
 }
 
 Result<void> Store::prepare() {
@@ -328,6 +356,16 @@ Result<void> Store::add(const Gap& gap) {
   Error error = failure("write");
   roll_back();
   return error;
+}
+
+Result<void> Store::keep(const AuditHead& head) {
+  auto prepared = statement("INSERT OR REPLACE INTO audit VALUES(0,?,?)");
+  if (!prepared) return std::move(prepared).error();
+  bind(*prepared, 1, head.seq);
+  bind(*prepared, 2, std::string_view(head.hash));
+  if (sqlite3_step(*prepared) != SQLITE_DONE) return failure("write");
+  sqlite3_reset(*prepared);
+  return {};
 }
 
 Result<void> Store::commit() {

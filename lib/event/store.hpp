@@ -4,8 +4,9 @@
 //
 // Table `events`: one row per event, by its number. `time_us` is the event's time in microseconds since 1970,
 // `data` the MsgPack bytes of its data as they are. Table `gaps`: numbers that the journal had dropped before
-// they came here. Version 1 had no index by type; a file of an older version is brought up to date, one of a
-// younger one is refused and left alone (PRAGMA user_version).
+// they came here. Table `audit`: one row, the newest record of the audit. Version 1 had no index by type; a
+// file of an older version is brought up to date, one of a younger one is refused and left alone (PRAGMA
+// user_version).
 //
 // Order of calls: open(), prepare(), then anything. One thread at a time.
 //
@@ -49,6 +50,13 @@ struct Query {
   [[nodiscard]] bool admits(const Fact& fact) const;
 };
 
+/// The newest record of the audit that is known to be on disk: kept here, away from the audit's own files, so
+/// that a cut in those is found. `hash` is 64 hexadecimal digits (audit/line.hpp).
+struct AuditHead {
+  std::uint64_t seq = 0;
+  std::string hash;
+};
+
 /// Numbers whose events are gone, both ends included.
 struct Gap {
   std::uint64_t first = 0;
@@ -70,7 +78,7 @@ class Store {
  public:
   struct Opened;
   static constexpr const char* file_name = "events.sqlite";
-  static constexpr int version = 3;
+  static constexpr int version = 4;
 
   /// Opens or makes the file; the format of one that is there stays as it is. A damaged file is set aside and
   /// told. E_UNSUPPORTED: it is a younger version's; other errors: there cannot be a store in that place now.
@@ -94,6 +102,14 @@ class Store {
   Result<bool> prune(std::uint64_t max_bytes, std::optional<SystemTime> oldest);
 
   Result<Page> query(const Query& query);
+
+  /// Remembers the newest record of the audit; not within a batch.
+  Result<void> keep(const AuditHead& head);
+  /// What was remembered when the file was opened.
+  [[nodiscard]] const std::optional<AuditHead>& audit_head() const { return audit_head_; }
+  /// What a state directory's store remembers, for whoever proves the audit; nothing where it has no store or
+  /// knows of no audit.
+  static Result<std::optional<AuditHead>> read_audit_head(const std::string& state_dir);
 
   /// Number of the newest event that is, or was, in the store; 0 where there is none.
   [[nodiscard]] std::uint64_t newest() const { return newest_; }
@@ -122,6 +138,7 @@ class Store {
   void roll_back();
   Result<void> begin_log();
   Result<void> find_ends();
+  Result<void> find_audit_head();
   Result<void> remove_upto(std::uint64_t upto);
   Result<void> find_gaps(const Query& query, Page& page);
   Result<bool> narrow_by_time(const Query& query, std::uint64_t& first, std::uint64_t& last);
@@ -134,6 +151,7 @@ class Store {
   std::uint64_t batch_newest_ = 0;
   std::uint64_t batch_oldest_ = 0;
   std::uint64_t page_bytes_ = 4096;
+  std::optional<AuditHead> audit_head_;
   bool damaged_ = false;
 };
 

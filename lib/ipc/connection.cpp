@@ -187,6 +187,7 @@ void Connection::flush() {
 }
 
 bool Connection::send_outbox() {
+  if (outbox_bytes() > 0) handler_->sending();
   while (outbox_bytes() > 0) {
     const ssize_t put =
         ::send(socket_.native_handle(), outbox_.data() + sent_, outbox_bytes(), MSG_DONTWAIT | MSG_NOSIGNAL);

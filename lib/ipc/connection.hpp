@@ -39,6 +39,8 @@ class Handler {
   virtual Result<void> on_frame(const wire::Frame& frame, std::vector<UniqueFd>& descriptors) = 0;
   /// Every frame of a read was given to on_frame; their answers are sent now.
   virtual void parsed() {}
+  /// Bytes of the outbox are about to be sent.
+  virtual void sending() {}
   /// Whether fill() may have something to give.
   [[nodiscard]] virtual bool has_output() const = 0;
   /// Puts chunks into an empty batch, at most `bytes`; leaves it empty when there is nothing to send.

@@ -32,6 +32,13 @@ class Answerer {
   }
   /// Whether nobody is there to be answered any more.
   [[nodiscard]] bool abandoned() const { return !open_client(); }
+  /// Adds to what the audit tells of this request: `tell` is called with its AuditedRequest, where there is
+  /// one.
+  template <class F>
+  void audited(F&& tell) const {
+    const auto client = open_client();
+    if (AuditedRequest* const request = client ? client->audited(asked_) : nullptr) tell(*request);
+  }
   void fail(const Error& error) const {
     if (const auto client = open_client()) {
       api::append_error(client->connection().outbox(), id_, error);
@@ -59,6 +66,10 @@ class Reply {
   void operator()(const Error& error) const { to_.fail(error); }
   void flush() const { to_.flush(); }
   [[nodiscard]] bool abandoned() const { return to_.abandoned(); }
+  template <class F>
+  void audited(F&& tell) const {
+    to_.audited(std::forward<F>(tell));
+  }
   /// An R that is MsgPack already.
   void packed(const reflect::Any& result) const { to_.answer(result); }
 

@@ -44,7 +44,20 @@ Result<void> Client::on_frame(const wire::Frame& frame, std::vector<UniqueFd>& d
   Counters& counters = kernel_.counters();
   if (frame.type == wire::FrameType::event) {
     ++counters.client_event_frames;
-    auto taken = take_client_event(kernel_, shared_from_this(), *payload);
+    auto refused = kernel_.audit().refusal("event.publish");
+    auto taken = refused ? Result<void>(*refused) : take_client_event(kernel_, shared_from_this(), *payload);
+    if (kernel_.audit().on()) {
+      // It is not answered, and acts all the same.
+      static const Method* const publish = kernel_.methods().find("event.publish");
+      const std::uint32_t place = begin_audited(publish, {}, {}, connection_->read_at());
+      AuditedRequest& request = audited_[place - 1];
+      const msgpack::object* type = wire::find_member(*payload, "type");
+      if (type && type->type == msgpack::type::STR)
+        audit::append_member(request.members, "type",
+                             std::string_view(type->via.str.ptr, type->via.str.size));
+      end_audited(request, taken ? "ok" : code_name(taken.error().code));
+      audited_free_.push_back(place);
+    }
     if (!taken)
       kernel_.log("an EVENT of " + ipc::describe(connection_->peer()) +
                   " was ignored: " + taken.error().message);
@@ -55,7 +68,10 @@ Result<void> Client::on_frame(const wire::Frame& frame, std::vector<UniqueFd>& d
   std::optional<api::RequestId> id;
   auto request = api::read_request(*payload, id);
   const Method* method = request ? kernel_.methods().find(request->method) : nullptr;
-  const Asked asked{static_cast<std::uint32_t>(kernel_.methods().place_of(method)), connection_->read_at()};
+  Asked asked{static_cast<std::uint32_t>(kernel_.methods().place_of(method)), connection_->read_at()};
+  if (kernel_.audit().on() && (request || id))
+    asked.audited = request ? begin_audited(method, request->method, request->correlation_id, asked.at)
+                            : begin_audited(nullptr, "?", {}, asked.at);
   if (!request) {
     if (!id) return std::move(request).error();
     begin_request(asked);
@@ -78,6 +94,10 @@ Result<void> Client::on_frame(const wire::Frame& frame, std::vector<UniqueFd>& d
     answerer.fail(unknown);
     return {};
   }
+  if (auto refused = kernel_.audit().refusal(method->name)) {
+    answerer.fail(*refused);
+    return {};
+  }
   if (auto admitted = kernel_.admit(principal_, rules(), *method); !admitted) {
     answerer.fail(admitted.error());
     return {};
@@ -94,6 +114,11 @@ bool Client::begin_request(const Asked& asked) {
 
 void Client::answered(const Asked& asked, std::optional<Code> error) {
   --unanswered_;
+  if (AuditedRequest* const request = audited(asked)) {
+    end_audited(*request, error ? code_name(*error) : "ok");
+    audited_free_.push_back(asked.audited);
+    if (!connection_->dispatching()) kernel_.audit().write_soon();
+  }
   Counters& counters = kernel_.counters();
   ++counters.response_frames;
   if (error) ++counters.methods[asked.method].errors[static_cast<std::size_t>(*error)];
@@ -136,7 +161,40 @@ const std::vector<access::Policy::Binding>& Client::rules() {
   return rules_;
 }
 
+std::uint32_t Client::begin_audited(const Method* method, std::string_view name,
+                                    std::string_view correlation_id, SteadyTime asked) {
+  if (audited_free_.empty()) {
+    audited_.emplace_back();
+    audited_free_.push_back(static_cast<std::uint32_t>(audited_.size()));
+  }
+  const std::uint32_t place = audited_free_.back();
+  audited_free_.pop_back();
+  AuditedRequest& request = audited_[place - 1];
+  request.method = method ? method->name : std::string_view();
+  request.unknown = method ? std::string_view() : name.substr(0, 64);
+  request.target.clear();
+  request.members.clear();
+  if (!correlation_id.empty()) audit::append_member(request.members, "correlationId", correlation_id);
+  request.asked = asked;
+  request.waiting = true;
+  return place;
+}
+
+void Client::end_audited(AuditedRequest& request, std::string_view outcome) {
+  if (audited_as_ != principal_.path() || audited_who_.empty()) {
+    audited_as_ = principal_.path();
+    audited_who_ = Audit::describe(*this);
+  }
+  request.waiting = false;
+  kernel_.audit().request(audited_who_, request, outcome);
+}
+
+Audit& Client::kernel_audit() {
+  return kernel_.audit();
+}
+
 void Client::parsed() {
+  kernel_.audit().write();
   if (answered_in_batch_.empty()) return;
   const auto took = SteadyClock::now() - connection_->read_at();
   for (const auto& [method, times] : answered_in_batch_)
@@ -348,6 +406,9 @@ void Client::on_closed(const Error* why) {
   if (why)
     kernel_.log("closed the connection of " + ipc::describe(connection_->peer()) + ": " + why->message);
   const auto keep = shared_from_this();
+  for (AuditedRequest& each : audited_)
+    if (each.waiting) end_audited(each, "unanswered");
+  kernel_.audit().write_soon();
   drop_output();
   events_.clear();
   queries_.clear();

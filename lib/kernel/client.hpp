@@ -17,12 +17,14 @@
 #include "access/principal.hpp"
 #include "event/bus.hpp"
 #include "ipc/connection.hpp"
+#include "kernel/audit.hpp"
 #include "kernel/event_subscription.hpp"
 #include "kernel/subscription.hpp"
 
 namespace kairo::kernel {
 
 class Kernel;
+struct Method;
 
 class Client final : public ipc::Handler, public std::enable_shared_from_this<Client> {
  public:
@@ -49,12 +51,17 @@ class Client final : public ipc::Handler, public std::enable_shared_from_this<Cl
   struct Asked {
     std::uint32_t method = 0;  ///< Its place in Counters::methods.
     SteadyTime at{};
+    std::uint32_t audited = 0;  ///< The place of its AuditedRequest, from 1 on; 0: it is not audited.
   };
   /// A request was taken; false when too many are unanswered.
   bool begin_request(const Asked& asked);
   void answered(const Asked& asked, std::optional<Code> error = {});
   /// A request was refused for want of a right: says so by `kairo.security.denied`.
   void refused(const Asked& asked, const Error& error);
+  /// What the audit will tell of a request that is not answered yet; nullptr where it is not audited.
+  [[nodiscard]] AuditedRequest* audited(const Asked& asked) {
+    return asked.audited > 0 ? &audited_[asked.audited - 1] : nullptr;
+  }
   [[nodiscard]] std::size_t unanswered() const { return unanswered_; }
   /// Sends an event, or counts it as missed when the peer does not read. What was missed is told, as one
   /// range, when the peer has taken all that waits for it; nothing is sent in between, so the range is exact.
@@ -98,6 +105,7 @@ class Client final : public ipc::Handler, public std::enable_shared_from_this<Cl
 
   Result<void> on_frame(const wire::Frame& frame, std::vector<UniqueFd>& descriptors) override;
   void parsed() override;
+  void sending() override { kernel_audit().write(); }
   [[nodiscard]] bool has_output() const override { return !ready_.empty(); }
   void fill(stream::Batch& batch, std::size_t bytes) override;
   void filled() override;
@@ -108,6 +116,11 @@ class Client final : public ipc::Handler, public std::enable_shared_from_this<Cl
   void on_closed(const Error* why) override;
 
  private:
+  /// Makes room for what the audit will tell of a request.
+  std::uint32_t begin_audited(const Method* method, std::string_view name, std::string_view correlation_id,
+                              SteadyTime asked);
+  void end_audited(AuditedRequest& request, std::string_view outcome);
+  Audit& kernel_audit();
   /// False when the batch took nothing although there was something: it is full.
   bool give(OutputSubscription& subscription, stream::Batch& batch, std::size_t bytes, SteadyTime now);
 
@@ -128,6 +141,10 @@ class Client final : public ipc::Handler, public std::enable_shared_from_this<Cl
     std::uint64_t untold = 0;
   } refusals_;
   std::size_t unanswered_ = 0;
+  std::vector<AuditedRequest> audited_;
+  std::vector<std::uint32_t> audited_free_;  ///< Places in it.
+  std::string audited_as_;                   ///< The path of the principal in audited_who_.
+  std::string audited_who_;                  ///< Audit::describe of this client.
   /// Answers to requests of the batch that is being parsed, by method, whose time is yet to be taken.
   std::vector<std::pair<std::uint32_t, std::uint32_t>> answered_in_batch_;
   std::uint64_t next_subscription_ = 1;

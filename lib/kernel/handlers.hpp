@@ -1,6 +1,7 @@
 // Every handler, by domain. Each answers its Reply exactly once, now or later.
 #pragma once
 
+#include "api/audit.hpp"
 #include "api/device.hpp"
 #include "api/methods.hpp"
 #include "api/policy.hpp"
@@ -48,6 +49,9 @@ void event_query(Kernel&, Call&, api::EventQueryParams, Reply<api::EventQueryRes
 void event_publish(Kernel&, Call&, api::PublishParams, Reply<api::PublishResult>);
 /// An EVENT frame that a client sent (SPEC 7.4): kairo.cancel, or as event.publish; nothing is answered.
 Result<void> take_client_event(Kernel&, const std::shared_ptr<Client>&, const msgpack::object& payload);
+
+// audit_methods.cpp
+void audit_query(Kernel&, Call&, api::AuditQueryParams, Reply<api::AuditQueryResult>);
 
 // system_methods.cpp
 void status(Kernel&, Call&, api::StatusParams, Reply<api::ProcessSession>);

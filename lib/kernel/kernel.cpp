@@ -34,11 +34,13 @@ Kernel::Kernel(boost::asio::io_context& io, KernelOptions options)
       timers_(io),
       batch_(batch_arena_bytes),
       metrics_(options_.host_root, "/"),
-      devices_(std::make_unique<Devices>(*this)) {
+      devices_(std::make_unique<Devices>(*this)),
+      audit_(std::make_unique<Audit>(*this)) {
   counters_.methods.resize(methods_.all().size() + 1);
 }
 
 Kernel::~Kernel() {
+  if (archive_) audit_->close();
   archive_.reset();
   disk_.join();
   worker_.join();
@@ -85,6 +87,7 @@ void Kernel::configure(const Settings& settings, access::Policy policy) {
   options_.policy = std::move(policy);
   ++policy_version_;
   bound_archive();
+  audit_->configure();
   expire();
 }
 
@@ -516,6 +519,7 @@ Result<void> Kernel::announce(event::Fact& fact, event::Window::Entry& recorded)
 
 void Kernel::publish(event::Fact fact, const session::Session* session) {
   ++counters_.kernel_events;
+  audit_->fact(fact);
   event::Window::Entry recorded;
   if (auto published = announce(fact, recorded); !published && published.error().code == Code::limit_exceeded)
     log("an event is not on record: " + published.error().message);

@@ -143,6 +143,9 @@ class Kernel final : public keeper::Listener {
   system::MetricsSampler& metrics() { return metrics_; }
   system::ProcessSampler& process_metrics() { return process_metrics_; }
   Monitor& monitor() { return monitor_; }
+  Audit& audit() { return *audit_; }
+  /// The newest record of the audit that the event store knew of when it was opened.
+  [[nodiscard]] const std::optional<audit::Head>& known_audit_head() const { return known_audit_head_; }
   Counters& counters() { return counters_; }
   /// E_INTERNAL when the state directory was removed: nothing can be kept of a process any more.
   Result<void> check_state_dir();
@@ -346,6 +349,8 @@ class Kernel final : public keeper::Listener {
   boost::asio::thread_pool disk_{1};    ///< What waits for that disk.
   system::MetricsSampler metrics_;
   std::unique_ptr<Devices> devices_;
+  std::unique_ptr<Audit> audit_;
+  std::optional<audit::Head> known_audit_head_;
   system::ProcessSampler process_metrics_;
   Counters counters_;
   Monitor monitor_{*this};

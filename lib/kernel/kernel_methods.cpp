@@ -44,8 +44,10 @@ void info(Kernel& kernel, Call&, api::NoParams, Reply<api::InfoResult> reply) {
       {"chunkBytesMax", limits::chunk_bytes_max},
       {"readBytesMax", limits::read_bytes_max},
   });
-  out.features = {{"pty", false},      {"limits", true}, {"permissions", false}, {"eventStore", true},
-                  {"topology", false}, {"audit", false}, {"descriptors", true}};
+  out.features = {{"pty", false},         {"limits", true},
+                  {"permissions", false}, {"eventStore", true},
+                  {"topology", false},    {"audit", kernel.audit().on() && !kernel.audit().failing()},
+                  {"descriptors", true}};
   out.features.merge(limit_features({kernel.link().keeper_version(), kernel.link().groups()}));
   reply(out);
 }

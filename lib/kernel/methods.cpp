@@ -1,5 +1,6 @@
 #include "kernel/methods.hpp"
 
+#include "base/signals.hpp"
 #include "kernel/handlers.hpp"
 #include "reflect/decode.hpp"
 
@@ -19,6 +20,32 @@ const std::string* session_of(const api::DeviceClaimParams& params, Needs) {
   return params.process_id ? &*params.process_id : nullptr;
 }
 
+/// What the audit tells of a request beside its outcome. Never what is written to a standard input.
+template <class P>
+void tell(AuditedRequest& out, Kernel& kernel, Client& client, const P& params) {
+  if constexpr (std::is_same_v<P, api::SpawnParams>) {
+    if (params.id) out.about(*params.id);
+    kernel.audit().redactor().append_argv(out.members, params.command);
+    const auto& env = params.options && params.options->env ? params.options->env : params.env;
+    if (env && !env->empty()) kernel.audit().redactor().append_env(out.members, *env);
+  } else if constexpr (std::is_same_v<P, api::PublishParams>) {
+    audit::append_member(out.members, "type", params.type);
+  } else if constexpr (std::is_same_v<P, api::IdentifyParams>) {
+    out.about(params.name);
+  } else if constexpr (requires { out.about(params.subscription_id); }) {
+    const OutputSubscription* const output = client.find_output(params.subscription_id);
+    out.about(output ? output->session().id() : params.subscription_id);
+  } else if constexpr (requires { out.about(params.id); }) {
+    out.about(params.id);
+  }
+  if constexpr (std::is_same_v<P, api::KillParams>)
+    if (params.signal) {
+      const auto* const name = std::get_if<std::string>(&*params.signal);
+      audit::append_member(out.members, "signal",
+                           name ? *name : signal_name(std::get<std::int32_t>(*params.signal)));
+    }
+}
+
 template <class P, class R>
 Method row(std::string_view name, Needs needs, void (*handler)(Kernel&, Call&, P, Reply<R>),
            std::string_view text) {
@@ -36,6 +63,7 @@ Method row(std::string_view name, Needs needs, void (*handler)(Kernel&, Call&, P
     reflect::Context context("params", reflect::Unknown::refuse);
     if (!reflect::decode(context, params ? *params : none, decoded))
       return answerer.fail(std::move(context).take_error());
+    answerer.audited([&](AuditedRequest& request) { tell(request, kernel, *call.client, decoded); });
     Reply<R> reply(std::move(answerer));
     if constexpr (requires { session_of(decoded, needs); }) {
       const std::string* id = session_of(decoded, needs);
@@ -94,6 +122,8 @@ MethodTable::MethodTable() {
       row("event.unsubscribe", Needs::rights, event_unsubscribe, "Ends an event subscription"),
       row("event.query", Needs::rights, event_query, "Stored events that the caller may see, in pages"),
       row("event.publish", Needs::rights, event_publish, "Publishes an event"),
+      row("audit.query", Needs::rights, audit_query,
+          "Records of the audit that the caller may see, in pages"),
       row("system.get_metrics", Needs::rights, get_metrics, "Load of the host and of the daemon"),
       row("device.list", Needs::rights, device_list, "Devices as udev knows them, and who has claimed them"),
       row("device.claim", Needs::rights, device_claim, "Claims a device for a session or this connection"),

@@ -43,7 +43,13 @@ Result<void> Kernel::open_files() {
   for (const std::string& each : events->damages) log(each);
   journal_ = events->journal.get();
   bus_.emplace(std::move(events->journal));
+  if (store)
+    if (const auto& head = store->store->audit_head(); head && head->hash.size() == audit::no_hash.size()) {
+      known_audit_head_.emplace(audit::Head{head->seq, {}});
+      std::copy(head->hash.begin(), head->hash.end(), known_audit_head_->hash.begin());
+    }
   start_archive(std::move(store));
+  audit_->open(known_audit_head_);
 
   auto book = session::Book::open(state_dir.get(), [this](session::Entry entry) {
     const std::uint64_t key = entry.key;

@@ -4,12 +4,21 @@
 // to kernel.info. Bounds that are not here are fixed: limits.hpp.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/limits.hpp"
 
 namespace kairo::kernel {
+
+/// Whether requests are audited; "required": and refused while they cannot be.
+enum class AuditMode { off, on, required };
+constexpr auto enum_names(AuditMode) {
+  return std::array<std::string_view, 3>{"off", "on", "required"};
+}
 
 struct Settings {
   // connections
@@ -44,6 +53,13 @@ struct Settings {
   // events
   std::uint64_t event_store_bytes = limits::event_store_bytes;
   std::uint64_t event_store_hours = static_cast<std::uint64_t>(limits::event_store_age.count());
+
+  // audit
+  AuditMode audit = AuditMode::on;
+  std::vector<std::string> audit_redact = {"*TOKEN*", "*SECRET*", "*PASSWORD*"};  ///< audit/redactor.hpp
+  std::uint64_t audit_bytes = limits::audit_bytes;                                ///< Of one file.
+  std::uint64_t audit_files = limits::audit_files;
+  std::uint64_t audit_hours = static_cast<std::uint64_t>(limits::audit_age.count());
 
   bool root_reaches_all = true;  ///< Root may act on every user's processes.
 };
@@ -87,6 +103,9 @@ inline constexpr NumberSetting number_settings[] = {
     {"batteryRecoveredPercent", &Settings::battery_recovered_percent, 0, 100, "percent"},
     {"eventStoreBytes", &Settings::event_store_bytes, 1u << 20, 1ull << 40, "bytes"},
     {"eventStoreHours", &Settings::event_store_hours, 1, 87'600, "hours"},
+    {"auditBytes", &Settings::audit_bytes, 4u << 10, 1ull << 40, "bytes"},
+    {"auditFiles", &Settings::audit_files, 2, 10'000, "files"},
+    {"auditHours", &Settings::audit_hours, 1, 876'000, "hours"},
 };
 
 }  // namespace kairo::kernel

@@ -321,6 +321,7 @@ void spawn(Kernel& kernel, Call& call, api::SpawnParams params, Reply<api::Spawn
   if (!planned) return reply(planned.error());
   Plan& plan = *planned;
   const std::string id = plan.record.id;
+  reply.audited([&](AuditedRequest& request) { request.about(id); });
   if (kernel.starting.contains(id))
     return reply(
         Error(Code::already_exists, "session \"" + id + "\" is being started already; nothing was started"));

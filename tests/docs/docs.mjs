@@ -76,9 +76,9 @@ const checks = {
     expect(methods.length >= 20, "no methods found in lib/kernel/methods.cpp");
     for (const method of methods) expect(told.has(method), `kairo-protocol.7 does not tell of ${method}`);
     for (const item of told)
-      expect(!/^(kernel|process|event|system|device)\./.test(item) || methods.includes(item),
+      expect(!/^(kernel|process|event|audit|system|device)\./.test(item) || methods.includes(item),
              `kairo-protocol.7 tells of ${item}, which is no method`);
-    for (const header of ["methods", "session", "system", "device", "envelope", "policy", "metrics", "process_metrics"])
+    for (const header of ["methods", "session", "system", "device", "audit", "envelope", "policy", "metrics", "process_metrics"])
       for (const [, field] of read(`lib/api/${header}.hpp`).matchAll(/(?:field|defaulted)\(\s*"(\w+)"/g))
         expect(told.has(field), `kairo-protocol.7 does not tell of the field ${field} of lib/api/${header}.hpp`);
   },

@@ -178,21 +178,37 @@ TEST_CASE("pages follow each other without gap or repeat, bounded by count and b
 TEST_CASE("a store of the first version is brought up to date with its events") {
   test::Folder dir;
   put(*opened(dir.path()), {fact(1, "a"), fact(2, "b")});
-  ask(dir.path(), "DROP INDEX events_by_type; DROP TABLE marks; PRAGMA user_version = 1;");
+  ask(dir.path(), "DROP INDEX events_by_type; DROP TABLE marks; DROP TABLE audit; PRAGMA user_version = 1;");
   const auto store = opened(dir.path());
   CHECK(found(*store, {.topic = "b"}) == Numbers{2});
-  CHECK(ask(dir.path(), "PRAGMA user_version") == "3");
+  CHECK(ask(dir.path(), "PRAGMA user_version") == "4");
   CHECK(ask(dir.path(), "SELECT count(*) FROM sqlite_master WHERE name = 'events_by_type'") == "1");
+}
+
+TEST_CASE("the audit's newest record is remembered, and read without opening the store for writing") {
+  test::Folder dir;
+  CHECK(!Store::read_audit_head(dir.path())->has_value());
+  {
+    const auto store = opened(dir.path());
+    CHECK(!store->audit_head());
+    REQUIRE(store->keep({7, std::string(64, 'a')}).ok());
+    REQUIRE(store->keep({9, std::string(64, 'b')}).ok());
+    CHECK(Store::read_audit_head(dir.path())->value().seq == 9);
+  }
+  CHECK(opened(dir.path())->audit_head()->hash == std::string(64, 'b'));
+  const auto head = Store::read_audit_head(dir.path());
+  REQUIRE(head.ok());
+  CHECK(head->value().seq == 9);
 }
 
 TEST_CASE("a younger version's store is refused and left alone") {
   test::Folder dir;
   put(*opened(dir.path()), {fact(1, "a")});
-  ask(dir.path(), "PRAGMA user_version = 4");
+  ask(dir.path(), "PRAGMA user_version = 5");
   auto store = Store::open(dir.path());
   REQUIRE_FALSE(store.ok());
   CHECK(store.error().code == Code::unsupported);
-  CHECK(store.error().message.find("format version 4") != std::string::npos);
+  CHECK(store.error().message.find("format version 5") != std::string::npos);
   CHECK(ask(dir.path(), "SELECT count(*) FROM events") == "1");
 }
 
