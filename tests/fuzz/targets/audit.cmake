@@ -1,1 +1,6 @@
 kairo_fuzzer(audit_line SOURCES targets/audit_line.cpp DEPS audit)
+foreach(program kairo_fuzz_audit_line kairo_fuzz_replay_audit_line)
+  if(TARGET ${program})
+    target_include_directories(${program} PRIVATE ${CMAKE_SOURCE_DIR}/tests)
+  endif()
+endforeach()

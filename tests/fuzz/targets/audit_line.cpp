@@ -6,7 +6,7 @@
 #include "audit/line.hpp"
 #include "audit/redactor.hpp"
 #include "audit/text.hpp"
-#include "check.hpp"
+#include "fuzz/check.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace kairo;
