@@ -23,6 +23,13 @@ struct ProgramOptions {
   std::string when_full;
   std::string on_owner_exit;
   bool detach_descendants = false;
+  std::vector<std::string> allow_read;
+  std::vector<std::string> allow_write;
+  std::string net;
+  std::vector<std::string> connect_tcp;
+  std::vector<std::string> bind_tcp;
+  std::string ipc;
+  std::string profile;
 };
 
 void declare_program_options(OptionSet& set, ProgramOptions& options);

@@ -4,7 +4,7 @@
 //
 // The child is made by clone3(CLONE_VM | CLONE_VFORK): nothing is copied, and the launcher stands still until
 // the program runs, so that a failure comes back through shared memory. CLONE_FILES keeps the price
-// independent of how many descriptors the keeper holds: the child's ends are put on three low descriptors
+// independent of how many descriptors the keeper holds: the child's ends are put on low descriptors
 // reserved for this, the child shares the table at first and unshares only what lies below and at them.
 // Copying 40,000 descriptors, as fork and vfork do, costs more than the launch.
 #pragma once
@@ -66,16 +66,17 @@ class Launcher {
   Launcher& operator=(Launcher&&) = delete;
   ~Launcher();
 
-  /// `descriptors`: for each Stdio::fd, in the order stdin, stdout, stderr.
+  /// `descriptors`: for each Stdio::fd, in the order stdin, stdout, stderr; then that of Launch::ipc.
   std::variant<Child, LaunchError> launch(const Launch& order, std::span<UniqueFd> descriptors);
 
  private:
+  static constexpr int low_descriptors = 5;
   explicit Launcher(FileLimit files) : files_(files) {}
   pid_t clone_child(struct ChildTask& task, UniqueFd& process);
 
   FileLimit files_;
   UniqueFd null_;
-  UniqueFd low_[3];
+  UniqueFd low_[low_descriptors];  ///< The three, that of Launch::ipc, and Landlock's ruleset.
   char* stack_ = nullptr;
   bool has_clone3_ = true;
 };

@@ -24,6 +24,7 @@
 #include "base/limits.hpp"
 #include "base/result.hpp"
 #include "reflect/fields.hpp"
+#include "sandbox/plan.hpp"
 
 namespace kairo::keeper {
 
@@ -147,6 +148,8 @@ struct Launch {
   std::uint64_t kill_grace_ms = 0;
   bool detach_descendants = false;
   std::optional<Identity> identity;  ///< None: as the keeper.
+  std::optional<sandbox::Plan> confinement;
+  bool ipc = false;  ///< One more descriptor comes behind those of the stdio, to be 3 in the program.
   std::string mark;  ///< Session id; a process belongs to it whose environment has KAIRO_PROCESS_ID=mark.
   reflect::Bytes record;  ///< kairod's own; kept and given back with HeldSession.
   static constexpr auto fields() {
@@ -157,7 +160,8 @@ struct Launch {
                       field("stdout", &S::standard_output, ""), field("stderr", &S::standard_error, ""),
                       field("retainBytes", &S::retain_bytes, ""), field("killGraceMs", &S::kill_grace_ms, ""),
                       field("detachDescendants", &S::detach_descendants, ""),
-                      field("identity", &S::identity, ""), field("mark", &S::mark, ""),
+                      field("identity", &S::identity, ""), field("confinement", &S::confinement, ""),
+                      defaulted("ipc", &S::ipc, ""), field("mark", &S::mark, ""),
                       field("record", &S::record, ""));
   }
 };

@@ -38,7 +38,7 @@ Result<void> Client::on_frame(const wire::Frame& frame, std::vector<UniqueFd>& d
   Counters& counters = kernel_.counters();
   if (frame.type == wire::FrameType::event) {
     ++counters.client_event_frames;
-    auto taken = take_client_event(kernel_, shared_from_this(), *payload);
+    auto taken = take_client_event(kernel_, shared_from_this(), *payload, descriptors);
     if (!taken)
       kernel_.log("an EVENT of " + ipc::describe(connection_->peer()) +
                   " was ignored: " + taken.error().message);

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 #include <boost/asio/post.hpp>
@@ -86,17 +88,25 @@ void Kernel::configure(const Settings& settings) {
   expire();
 }
 
+namespace {
+constexpr gid_t nobody = 65534;
+}
+
 void Kernel::accept(UniqueFd socket, ipc::Peer peer) {
-  if (clients_.size() >= settings().connections) {
-    ++counters_.refused_connections;
-    log("refused a connection of " + ipc::describe(peer) + ": " + std::to_string(clients_.size()) +
-        " are served");
-    return;
-  }
   if (peer.uid != ::geteuid() && peer.uid != 0) {
     ++counters_.refused_connections;
     log("refused a connection of " + ipc::describe(peer) + ": another user's");
     return;
+  }
+  serve(std::move(socket), peer);
+}
+
+Client* Kernel::serve(UniqueFd socket, ipc::Peer peer) {
+  if (clients_.size() >= settings().connections) {
+    ++counters_.refused_connections;
+    log("refused a connection of " + ipc::describe(peer) + ": " + std::to_string(clients_.size()) +
+        " are served");
+    return nullptr;
   }
   auto connection = std::make_shared<ipc::Connection>(io_, std::move(socket), peer, batch_,
                                                       settings().frame_bytes, &counters_.traffic);
@@ -105,6 +115,34 @@ void Kernel::accept(UniqueFd socket, ipc::Peer peer) {
   ++counters_.connections;
   connection->start(client);
   monitor_.wake();
+  return client.get();
+}
+
+void Kernel::accept_for(const session::Session& session, UniqueFd socket,
+                        const access::Principal& principal) {
+  // Whose group another user's process has is not known here: the one that owns nothing.
+  const gid_t group = principal.uid() == ::geteuid() ? ::getegid() : nobody;
+  Client* client = serve(std::move(socket), {principal.uid(), group, session.pid()});
+  if (!client) return;
+  client->set_principal(principal);
+  client->comes_from = session.key();
+}
+
+Result<void> Kernel::accept_further(const Client& client, UniqueFd socket) {
+  int domain = 0, type = 0;
+  socklen_t size = sizeof domain;
+  sockaddr_un peer{};
+  socklen_t peer_size = sizeof peer;
+  const bool good = ::getsockopt(socket.get(), SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 &&
+                    ::getsockopt(socket.get(), SOL_SOCKET, SO_TYPE, &type, &size) == 0 && domain == AF_UNIX &&
+                    type == SOCK_STREAM &&
+                    ::getpeername(socket.get(), reinterpret_cast<sockaddr*>(&peer), &peer_size) == 0;
+  if (!good) return Error(Code::invalid_request, "its descriptor is no connected Unix socket");
+  Client* further = serve(std::move(socket), client.connection().peer());
+  if (!further) return {};
+  further->set_principal(client.principal());
+  further->comes_from = client.comes_from;
+  return {};
 }
 
 bool Kernel::may_act(const access::Principal& who, std::string_view owner) const {

@@ -237,6 +237,12 @@ class Kernel final : public keeper::Listener {
   [[nodiscard]] std::string correlation_of(Client& client, std::string_view named) const;
 
   // --- clients
+  /// Serves a connection that was made for a session's processes, whoever holds its other end: they act as
+  /// `principal` and belong to `session`.
+  void accept_for(const session::Session& session, UniqueFd socket, const access::Principal& principal);
+  /// Serves one more connection of a client's (`kairo.connect`), under the same rights. E_INVALID_REQUEST
+  /// where the descriptor is no connected Unix socket.
+  Result<void> accept_further(const Client& client, UniqueFd socket);
   void client_closed(Client& client);
   [[nodiscard]] std::size_t clients() const { return clients_.size(); }
   /// Of all clients together.
@@ -256,6 +262,8 @@ class Kernel final : public keeper::Listener {
  private:
   Kernel(boost::asio::io_context& io, KernelOptions options);
   void accept(UniqueFd socket, ipc::Peer peer);
+  /// nullptr where too many are served.
+  Client* serve(UniqueFd socket, ipc::Peer peer);
   void adopt(std::vector<keeper::Link::Held> held);
   [[nodiscard]] keeper::LinkOptions link_options() const {
     return {options_.state_dir, instance_id_, options_.keeper_command, options_.next_keeper.get()};

@@ -7,6 +7,7 @@
 
 #include "base/version.hpp"
 #include "kernel/handlers.hpp"
+#include "sandbox/host.hpp"
 
 namespace kairo::kernel {
 
@@ -43,8 +44,11 @@ void info(Kernel& kernel, Call&, api::NoParams, Reply<api::InfoResult> reply) {
       {"chunkBytesMax", limits::chunk_bytes_max},
       {"readBytesMax", limits::read_bytes_max},
   });
-  out.features = {{"pty", false},      {"limits", false}, {"permissions", false}, {"eventStore", true},
-                  {"topology", false}, {"audit", false},  {"descriptors", true}};
+  const sandbox::Host& host = sandbox::host();
+  out.confinement = {host.landlock_abi, host.seccomp, host.private_network, sandbox::missing(host)};
+  out.features = {{"pty", false},       {"limits", false},   {"permissions", out.confinement.missing.empty()},
+                  {"eventStore", true}, {"topology", false}, {"audit", false},
+                  {"descriptors", true}};
   reply(out);
 }
 

@@ -1,10 +1,14 @@
 // process.spawn (SPEC 4.1): checks everything first, so that a refusal has no effect; then orders the launch.
 #include <algorithm>
 #include <pwd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/ids.hpp"
 #include "kernel/handlers.hpp"
+#include "sandbox/declaration.hpp"
+#include "sandbox/plan.hpp"
+#include "sandbox/profile.hpp"
 
 extern char** environ;
 
@@ -14,6 +18,9 @@ namespace {
 Error bad(const std::string& path, const std::string& problem) {
   return Error(Code::invalid_params, path + " " + problem).with("path", path);
 }
+
+/// Where the program finds its connection to the daemon (keeper::Launch::ipc).
+constexpr std::string_view ipc_descriptor = "3";
 
 bool has_nul(std::string_view text) {
   return text.find('\0') != std::string_view::npos;
@@ -77,7 +84,7 @@ Environment environment_of(api::EnvMode mode, const std::map<std::string, std::s
   Environment out;
   const auto is_told = [&](std::string_view name) {
     // Of another daemon's session, when this daemon was started inside one: never passed on.
-    if (name == "KAIRO_CORRELATION_ID") return true;
+    if (name == "KAIRO_CORRELATION_ID" || name == "KAIRO_IPC_FD") return true;
     return std::any_of(told.begin(), told.end(), [&](const auto& each) { return each.first == name; });
   };
   for (const std::string_view entry : base_environment(mode)) {
@@ -93,8 +100,46 @@ Environment environment_of(api::EnvMode mode, const std::map<std::string, std::s
   return out;
 }
 
+/// What the process may reach, in normal form; nothing: everything. A confined process gives on at most what
+/// it has, and all of that where it declares nothing.
+Result<std::optional<api::Permissions>> permissions_of(const Kernel& kernel, const Call& call,
+                                                       const api::SpawnOptions& options,
+                                                       const std::string& cwd) {
+  std::optional<api::Permissions> wanted = options.permissions;
+  if (options.profile) {
+    if (wanted) return bad("params.options.profile", "stands beside params.options.permissions; one of them");
+    const sandbox::Profile profile = sandbox::shipped_profile(*options.profile);
+    if (!profile.known) {
+      std::string names;
+      for (const std::string_view each : sandbox::shipped_profiles())
+        names.append(names.empty() ? "" : ", ").append(each);
+      return bad("params.options.profile",
+                 "\"" + options.profile->substr(0, 64) + "\" is no profile; there are " + names);
+    }
+    wanted = profile.permissions;
+  }
+  if (wanted) {
+    auto normal = sandbox::normalised(*wanted, cwd, "params.options.permissions");
+    if (!normal) return std::move(normal).error();
+    wanted = *std::move(normal);
+  }
+  const session::Session* from = kernel.origin_of(*call.client);
+  if (!from || !from->record().permissions) return wanted;
+  const api::Permissions& held = *from->record().permissions;
+  if (!wanted && options.profile)
+    return Error(Code::permission_denied,
+                 "profile \"unconfined\" is more than its starter's permissions: a "
+                 "process cannot grant what it lacks; nothing was started");
+  if (!wanted) return std::optional(held);
+  auto covered = sandbox::covers(held, *wanted);
+  if (!covered) return std::move(covered).error();
+  return wanted;
+}
+
 /// Everything that a launch needs, after all checks.
 struct Plan {
+  /// The daemon's end of the descriptor that the program is given (ipc "kernel").
+  UniqueFd ipc;
   session::Record record;
   keeper::Launch order;
   bool subscribe = true;
@@ -130,8 +175,6 @@ Result<Plan> plan_spawn(const Kernel& kernel, const Call& call, const api::Spawn
   };
   if (*limits)
     return unsupported(params.limits ? "params.limits" : "params.options.limits", "resource limits are");
-  if (options.permissions) return unsupported("params.options.permissions", "confinement is");
-  if (options.profile) return unsupported("params.options.profile", "confinement is");
   if (options.pty) return unsupported("params.options.pty", "pseudo terminals are");
 
   const std::string directory = cwd->value_or("/");
@@ -143,6 +186,10 @@ Result<Plan> plan_spawn(const Kernel& kernel, const Call& call, const api::Spawn
   }
   if (options.umask && *options.umask > 0777)
     return bad("params.options.umask", "must be at most 511 (octal 777)");
+
+  auto permissions = permissions_of(kernel, call, options, directory);
+  if (!permissions) return std::move(permissions).error();
+  plan.record.permissions = *std::move(permissions);
 
   const Settings& settings = kernel.settings();
   std::uint64_t retain = settings.retain_bytes;
@@ -214,6 +261,15 @@ Result<Plan> plan_spawn(const Kernel& kernel, const Call& call, const api::Spawn
   if (has_nul(record.correlation_id))
     return bad("correlationId", "holds a NUL byte, so no process can be told it");
   Told told{{"KAIRO_IPC_SOCKET", kernel.options().socket_path}, {"KAIRO_PROCESS_ID", record.id}};
+  if (record.permissions) {
+    auto confinement = sandbox::make_plan(*record.permissions, sandbox::host());
+    if (!confinement) return std::move(confinement).error();
+    const session::Session* from = kernel.origin_of(*call.client);
+    confinement->follow_links = !(from && from->record().permissions);
+    order.confinement = *std::move(confinement);
+    order.ipc = record.permissions->ipc == api::IpcAccess::kernel;
+    if (order.ipc) told.emplace_back("KAIRO_IPC_FD", ipc_descriptor);
+  }
   if (!record.correlation_id.empty()) told.emplace_back("KAIRO_CORRELATION_ID", record.correlation_id);
   Environment environment =
       environment_of(options.env_mode.value_or(api::EnvMode::inherit), *env ? &**env : nullptr, told);
@@ -287,6 +343,15 @@ void spawn(Kernel& kernel, Call& call, api::SpawnParams params, Reply<api::Spawn
     return reply(Error(Code::limit_exceeded, "cannot start another process: " + std::to_string(live) +
                                                  " sessions are live (liveSessions); nothing was started"));
 
+  if (plan.order.ipc) {
+    int ends[2];
+    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
+      return reply(system_error("cannot make the program's connection to the daemon; nothing was started",
+                                errno, Code::limit_exceeded));
+    plan.ipc = UniqueFd(ends[0]);
+    call.descriptors.emplace_back(ends[1]);
+  }
+
   keeper::Table& table = kernel.link().table();
   auto place = kernel.sessions().reserve(
       [&](std::uint32_t slot) { return table.slot(slot).key.load(std::memory_order_acquire) == 0; });
@@ -310,7 +375,8 @@ void spawn(Kernel& kernel, Call& call, api::SpawnParams params, Reply<api::Spawn
   kernel.link().launch(
       std::move(plan.order), std::move(call.descriptors),
       [&kernel, client = std::weak_ptr(call.client), reply, place = *place, subscribe = plan.subscribe,
-       asked_at = SteadyClock::now(),
+       asked_at = SteadyClock::now(), ipc = std::make_shared<UniqueFd>(std::move(plan.ipc)),
+       principal = call.client->principal(),
        record = std::move(plan.record)](Result<keeper::Launched> launched) mutable {
         const std::string started_id = record.id;
         Counters& counters = kernel.counters();
@@ -329,6 +395,7 @@ void spawn(Kernel& kernel, Call& call, api::SpawnParams params, Reply<api::Spawn
             std::move(record), place.key, place.slot, &kernel.link().table().slot(place.slot)));
         session.launched(launched->pid, SystemTime(std::chrono::microseconds(launched->started_us)),
                          boot_clock_us());
+        if (*ipc) kernel.accept_for(session, std::move(*ipc), principal);
         auto owner = client.lock();
         if (owner && !owner->open()) owner = nullptr;
 

@@ -7,6 +7,7 @@
 #include <linux/if.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
+#include <linux/securebits.h>
 #include <linux/sockios.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -18,8 +19,6 @@
 
 namespace kairo::sandbox {
 namespace {
-
-constexpr long last_capability = 63;  // more than there are
 
 KAIRO_IN_CHILD long call(long number, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0) {
   const long result = ::syscall(number, a, b, c, d, e);
@@ -82,12 +81,15 @@ KAIRO_IN_CHILD long raise_loopback() {
   return result;
 }
 
-/// In every set, so that nothing brings them back, not even root's exec.
+/// From every set that a process has, and root's exec gives none back: no_new_privs forbids it, and so do the
+/// bits. The bounding set is left: to empty it takes 41 calls, which cost half as much as all the rest, and
+/// nothing can take from it any more.
 KAIRO_IN_CHILD long drop_capabilities() {
+  constexpr long bits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP_LOCKED |
+                        SECBIT_KEEP_CAPS_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE |
+                        SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
+  call(SYS_prctl, PR_SET_SECUREBITS, bits);  // EPERM without CAP_SETPCAP
   call(SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL);
-  for (long each = 0; each <= last_capability; ++each)
-    // EPERM: without CAP_SETPCAP; under no_new_privs an exec gives none then. EINVAL: past the last one.
-    if (call(SYS_prctl, PR_CAPBSET_DROP, each) < 0) break;
   __user_cap_header_struct head{_LINUX_CAPABILITY_VERSION_3, 0};
   const __user_cap_data_struct none[2] = {{0, 0, 0}, {0, 0, 0}};
   return call(SYS_capset, word(&head), word(none));

@@ -35,22 +35,21 @@ constexpr unsigned native_architecture = 0;
 /// The newest system call that was looked through: file_setattr, Linux 6.17. On x86-64 this also refuses x32.
 constexpr unsigned newest_system_call = 469;
 
-/// Closed under every declaration: ways out of it, and what only an administrator has use for.
+/// Closed under every declaration: ways out of it. What only needs capabilities, which are gone, is here
+/// where an error in the system's check would be the worst; every name makes each spawn some 0.5 us slower.
 constexpr std::array always_closed{
     // other processes
     "ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "kcmp", "pidfd_getfd",
     // work that the kernel does on one's behalf, past this filter
     "io_uring_setup", "io_uring_enter", "io_uring_register",
     // namespaces and mounts
-    "setns", "mount", "umount", "umount2", "pivot_root", "chroot", "open_tree", "move_mount", "fsopen",
-    "fsconfig", "fsmount", "fspick", "mount_setattr",
+    "setns", "mount", "umount2", "pivot_root", "chroot", "open_tree", "move_mount", "fsopen", "fspick",
+    "mount_setattr",
     // keyrings
     "add_key", "request_key", "keyctl",
     // the machine
     "bpf", "perf_event_open", "userfaultfd", "kexec_load", "kexec_file_load", "init_module", "finit_module",
-    "delete_module", "create_module", "reboot", "swapon", "swapoff", "acct", "quotactl", "quotactl_fd",
-    "iopl", "ioperm", "settimeofday", "stime", "clock_settime", "clock_adjtime", "sethostname",
-    "setdomainname", "syslog", "vhangup", "nfsservctl", "lookup_dcookie", "uselib", "fanotify_init",
+    "reboot", "swapon", "clock_settime", "syslog", "fanotify_init",
     // files past their paths
     "open_by_handle_at"};
 /// The same of those that libseccomp does not know by name: open_tree_attr.
@@ -76,8 +75,6 @@ constexpr std::array<std::uint64_t, 7> namespace_flags{
 constexpr std::uint64_t new_time_namespace = 0x80;
 
 constexpr std::uint64_t low_half = 0xffffffff;
-constexpr std::uint64_t type_mask = 0xf;
-constexpr unsigned socket_types = 16;
 
 /// Collects rules; the first failure stays.
 class Rules {
@@ -143,14 +140,15 @@ scmp_arg_cmp above(unsigned argument, std::uint64_t value) {
   return {argument, SCMP_CMP_GT, value, 0};
 }
 
+/// Bits rather than values wherever they say the same: a filter is the slower the longer it is.
 void close_sockets(Rules& rules, const FilterShape& shape) {
   using Network = FilterShape::Network;
   if (!shape.ipc) {
-    // Pairs are no way out, but those of datagrams: they can be connected to any path.
+    // Pairs are no way out, but those of datagrams: they can be connected to any path. 1 and 5 are streams.
     rules.refuse("socketpair", EACCES, is_not(0, AF_UNIX));
-    for (unsigned type = 0; type < socket_types; ++type)
-      if (type != SOCK_STREAM && type != SOCK_SEQPACKET)
-        rules.refuse("socketpair", EACCES, has(1, type_mask, type));
+    rules.refuse("socketpair", EACCES, has(1, 1, 0));
+    rules.refuse("socketpair", EACCES, has(1, 2, 2));
+    rules.refuse("socketpair", EACCES, has(1, 8, 8));
   }
   switch (shape.network) {
     case Network::open:
@@ -165,17 +163,23 @@ void close_sockets(Rules& rules, const FilterShape& shape) {
     case Network::connecting_ports: rules.refuse("listen", EACCES); break;
     case Network::ports: break;
   }
-  // TCP by its own name alone: MPTCP, SCTP and SMC are streams as well, and Landlock does not look at them.
-  for (unsigned domain = 0; domain < AF_INET6; ++domain)
-    if (domain != AF_INET && !(domain == AF_UNIX && shape.ipc)) rules.refuse("socket", EACCES, is(0, domain));
+  // IPv4 is 2, IPv6 10, Unix 1.
   rules.refuse("socket", EACCES, above(0, AF_INET6));
-  for (const unsigned domain : {AF_INET, AF_INET6}) {
-    for (unsigned type = 0; type < socket_types; ++type)
-      if (type != SOCK_STREAM) rules.refuse("socket", EACCES, is(0, domain), has(1, type_mask, type));
-    for (unsigned protocol = 1; protocol < IPPROTO_TCP; ++protocol)
-      rules.refuse("socket", EACCES, is(0, domain), is(2, protocol));
-    rules.refuse("socket", EACCES, is(0, domain), above(2, IPPROTO_TCP));
+  if (shape.ipc) {
+    for (const unsigned domain : {0, 3, 4, 5, 6, 7, 8, 9}) rules.refuse("socket", EACCES, is(0, domain));
+  } else {
+    rules.refuse("socket", EACCES, has(0, 2, 0));
+    rules.refuse("socket", EACCES, has(0, 1, 1));
+    rules.refuse("socket", EACCES, has(0, 4, 4));
   }
+  // TCP by its own name alone (stream, protocol 0 or 6): MPTCP, SCTP and SMC are streams as well, and
+  // Landlock does not look at them. Of the domains that are left IPv4 and IPv6 have the second bit.
+  const auto internet = has(0, 2, 2);
+  rules.refuse("socket", EACCES, internet, has(1, 1, 0));
+  for (const unsigned bit : {2u, 4u, 8u}) rules.refuse("socket", EACCES, internet, has(1, bit, bit));
+  rules.refuse("socket", EACCES, internet, above(2, IPPROTO_TCP));
+  rules.refuse("socket", EACCES, internet, has(2, 1, 1));
+  for (const unsigned protocol : {2, 4}) rules.refuse("socket", EACCES, internet, is(2, protocol));
   // A connection without connect(), and a TCP socket that becomes another protocol's.
   rules.refuse("sendto", EACCES, has(3, MSG_FASTOPEN, MSG_FASTOPEN));
   rules.refuse("sendmsg", EACCES, has(2, MSG_FASTOPEN, MSG_FASTOPEN));

@@ -27,7 +27,8 @@ std::span<const std::string_view> basic_devices();
 std::span<const std::string_view> basic_files();
 
 /// What the profiles let read beside the working directory: programs, libraries, and the configuration
-/// without which they do not start or cannot name users and hosts. Those that a host has not are passed over.
+/// without which they do not start or cannot name users and hosts. As this host has them when it is first
+/// asked: without those that are not there or lead into /usr.
 std::span<const std::string_view> system_paths();
 
 }  // namespace kairo::sandbox

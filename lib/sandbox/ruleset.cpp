@@ -30,7 +30,8 @@ std::variant<UniqueFd, RulesetFailure> make_ruleset(const Plan& plan) {
       return RulesetFailure{"permissions", EINVAL, "a path with NUL"};
     const UniqueFd path = open_path(rule.path, plan.follow_links);
     struct stat status {};
-    if (!path || ::fstat(path.get(), &status) != 0) {
+    const bool of_directory = (rule.access & ~landlock::of_files) != 0;
+    if (!path || (of_directory && ::fstat(path.get(), &status) != 0)) {
       if (rule.optional) continue;
       return RulesetFailure{"permissions", errno, rule.path};
     }

@@ -37,6 +37,7 @@ struct Record {
   std::string cwd;
   std::string owner;
   std::map<std::string, std::string> labels;
+  std::optional<api::Permissions> permissions;  ///< In force, normalised; none: not confined.
   std::string correlation_id;
   std::string causation_id;
   std::uint64_t parent = 0;  ///< Key of the session whose process started it; 0: none.
@@ -56,6 +57,7 @@ struct Record {
     return std::tuple(
         defaulted("id", &S::id, ""), defaulted("argv", &S::argv, ""), defaulted("cwd", &S::cwd, ""),
         defaulted("owner", &S::owner, ""), defaulted("labels", &S::labels, ""),
+        reflect::field("permissions", &S::permissions, ""),
         defaulted("correlationId", &S::correlation_id, ""), defaulted("causationId", &S::causation_id, ""),
         defaulted("parent", &S::parent, ""), defaulted("killGraceMs", &S::kill_grace_ms, ""),
         defaulted("retainBytes", &S::retain_bytes, ""), defaulted("deadlineBootUs", &S::deadline_boot_us, ""),
