@@ -2,7 +2,7 @@
 # Install as /usr/share/bash-completion/completions/kairoctl, or: source <(kairoctl completion bash)
 
 _kairoctl_commands="spawn run attach logs write close-stdin wait status explain ps kill pause resume cancel forget events
-metrics devices ping info introspect kernel completion"
+metrics devices policy ping info introspect kernel completion"
 _kairoctl_globals="--socket --no-autostart --reconnect --state-dir --any-owner --correlation-id --table --help"
 _kairoctl_program="--id --cwd --env --clean-env --label --replace --stdin --timeout --kill-grace --retain --when-full
 --on-owner-exit --detach-descendants --allow-read --allow-write --net --connect-tcp --bind-tcp --ipc --profile"
@@ -87,6 +87,7 @@ _kairoctl() {
     local ids="kairoctl ${socket[*]} --no-autostart ps --quiet"
     case $command in
       spawn | run) COMPREPLY=($(compgen -c -- "$cur")) ;;
+      policy) COMPREPLY=($(compgen -W "test" -- "$cur")) ;;
       devices) COMPREPLY=($(compgen -W "list claim release" -- "$cur")) ;;
       kernel) COMPREPLY=($(compgen -W "info stop upgrade" -- "$cur")) ;;
       completion) COMPREPLY=($(compgen -W "bash zsh fish" -- "$cur")) ;;

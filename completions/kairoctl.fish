@@ -17,7 +17,7 @@ function __kairoctl_using
 end
 
 set -l commands spawn run attach logs write close-stdin wait status explain ps kill pause resume cancel forget events \
-    metrics devices ping info introspect kernel completion
+    metrics devices policy ping info introspect kernel completion
 set -l none "not __kairoctl_using $commands"
 
 complete -c kairoctl -f
@@ -48,6 +48,8 @@ complete -c kairoctl -n $none -a cancel -d 'Terminate sessions, with a reason'
 complete -c kairoctl -n $none -a forget -d 'Remove ended sessions and their logs'
 complete -c kairoctl -n $none -a events -d 'Print events: those stored, or with -f those to come'
 complete -c kairoctl -n $none -a metrics -d 'Print the state of the machine'
+complete -c kairoctl -n $none -a policy -d "Ask what the policy says to a call"
+complete -c kairoctl -n '__kairoctl_using policy' -a test
 complete -c kairoctl -n $none -a devices -d "List the machine's devices, claim and release them"
 complete -c kairoctl -n $none -a ping -d 'Ask whether the daemon answers'
 complete -c kairoctl -n $none -a info -d "Print the daemon's version, limits and features"

@@ -65,6 +65,7 @@ _kairoctl() {
     'forget:remove ended sessions and their logs'
     'events:print events: those stored, or with -f those to come'
     'metrics:print the state of the machine'
+    "policy:ask what the policy says to a call"
     "devices:list the machine's devices, claim and release them"
     'ping:ask whether the daemon answers'
     "info:print the daemon's version, limits and features"
@@ -124,6 +125,8 @@ _kairoctl() {
       _arguments $globals '--process[claim it for this session]:session:_kairoctl_running' \
         '--subsystem[list only these]:subsystem:' '--type[list only these]:type:' \
         '1:action:(list claim release)' '2:device:' ;;
+    policy)
+      _arguments $globals '1:action:(test)' '2:principal:' '3:method:' ;;
     kernel)
       _arguments $globals '--processes[what stop does to the programs]:what:(keep stop)' \
         '1:action:(info stop upgrade)' ;;

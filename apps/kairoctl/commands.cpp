@@ -22,6 +22,7 @@ Action declare_forget(OptionSet& set);       // lifecycle.cpp
 Action declare_events(OptionSet& set);       // events.cpp
 Action declare_metrics(OptionSet& set);      // system.cpp
 Action declare_devices(OptionSet& set);      // devices.cpp
+Action declare_policy(OptionSet& set);       // policy.cpp
 Action declare_ping(OptionSet& set);         // system.cpp
 Action declare_info(OptionSet& set);         // system.cpp
 Action declare_introspect(OptionSet& set);   // system.cpp
@@ -51,6 +52,7 @@ constexpr Command commands[] = {
     {"events", "Print events: those stored, or with -f those to come", declare_events},
     {"metrics", "Print the state of the machine", declare_metrics},
     {"devices", "List the machine's devices, claim and release them", declare_devices},
+    {"policy", "Ask what the policy says to a call", declare_policy},
     {"ping", "Ask whether the daemon answers", declare_ping},
     {"info", "Print the daemon's version, limits and features", declare_info},
     {"introspect", "Print every method with the schema of its parameters and result", declare_introspect},

@@ -1,6 +1,8 @@
 #include "config.hpp"
 
 #include <algorithm>
+#include <charconv>
+#include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <sys/stat.h>
@@ -9,6 +11,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "reflect/encode.hpp"
 #include "reflect/fields.hpp"
 
 namespace kairo::daemon {
@@ -46,9 +49,9 @@ std::string shortened(const Json& value) {
 }
 
 /// Where a setting has its value.
-using Place =
-    std::variant<std::optional<std::string> Config::*, kernel::OnShutdown Config::*,
-                 ipc::HttpAddress Config::*, bool kernel::Settings::*, std::uint64_t kernel::Settings::*>;
+using Place = std::variant<std::optional<std::string> Config::*, kernel::OnShutdown Config::*,
+                           ipc::HttpAddress Config::*, Config::SocketMode Config::*, access::Policy Config::*,
+                           bool kernel::Settings::*, std::uint64_t kernel::Settings::*>;
 
 /// One member of the files. Reading, complaints, suggestions and --check-config follow from it.
 struct Setting {
@@ -66,12 +69,20 @@ const std::vector<Setting>& all_settings() {
                               {"stateDir", &Config::state_dir},
                               {"onShutdown", &Config::on_shutdown},
                               {"metricsListen", &Config::metrics_listen},
+                              {"socketMode", &Config::socket_mode},
+                              {"policy", &Config::policy},
                               {"rootReachesAll", &kernel::Settings::root_reaches_all}};
     for (const kernel::NumberSetting& each : kernel::number_settings)
       made.push_back({each.name, each.member, each.least, each.most, each.unit});
     return made;
   }();
   return all;
+}
+
+std::string octal(mode_t bits) {
+  char text[8];
+  std::snprintf(text, sizeof text, "%04o", static_cast<unsigned>(bits));
+  return text;
 }
 
 Error bad(const std::string& file, std::string_view member, const std::string& problem) {
@@ -106,6 +117,22 @@ struct Take {
     out.*place = std::move(*address);
     return {};
   }
+  std::string operator()(Config::SocketMode Config::*place) const {
+    const auto* text = value.get_ptr<const std::string*>();
+    const auto mode = text ? parse_socket_mode(*text) : std::nullopt;
+    if (!mode) return "must be a text of octal permission bits that let the owner in, for instance \"0660\"";
+    out.*place = *mode;
+    return {};
+  }
+  std::string operator()(access::Policy Config::*place) const {
+    if (!value.is_object()) return "must be an object";
+    std::string bytes;
+    Json::to_msgpack(value, bytes);
+    auto policy = access::Policy::read(bytes);
+    if (!policy) return "is wrong: " + policy.error().message;
+    out.*place = std::move(*policy);
+    return {};
+  }
   std::string operator()(bool kernel::Settings::*place) const {
     if (!value.is_boolean()) return "must be true or false";
     out.settings.*place = value.get<bool>();
@@ -135,7 +162,8 @@ Result<void> read_document(const std::string& file, const Json& json, Config& ou
                               : "is not a setting; did you mean \"" + std::string(near) + "\"?");
     }
     const std::string problem = std::visit(Take{*setting, value, out}, setting->place);
-    if (!problem.empty()) return bad(file, name, problem + ", not " + shortened(value));
+    if (!problem.empty())
+      return bad(file, name, problem + (problem.starts_with("is wrong") ? "" : ", not " + shortened(value)));
   }
   // What goes together is looked at file by file, so that the one to blame can be named.
   const kernel::Settings& settings = out.settings;
@@ -192,6 +220,14 @@ Result<Config> load_config(const std::optional<std::string>& explicit_file) {
   return out;
 }
 
+std::optional<Config::SocketMode> parse_socket_mode(const std::string& text) {
+  unsigned bits = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), bits, 8);
+  if (error != std::errc{} || end != text.data() + text.size() || bits > 0777 || (bits & 0600) != 0600)
+    return std::nullopt;
+  return Config::SocketMode{static_cast<mode_t>(bits)};
+}
+
 std::string resolve_socket(const Config& config) {
   if (config.socket) return *config.socket;
   struct stat status {};
@@ -219,6 +255,10 @@ std::string effective_config(const Config& config) {
       value = config.on_shutdown == kernel::OnShutdown::keep ? "keep" : "stop";
     else if (std::holds_alternative<ipc::HttpAddress Config::*>(each.place))
       value = config.metrics_listen.text();
+    else if (std::holds_alternative<Config::SocketMode Config::*>(each.place))
+      value = octal(config.socket_mode.bits);
+    else if (std::holds_alternative<access::Policy Config::*>(each.place))
+      value = nlohmann::ordered_json::from_msgpack(reflect::to_msgpack(config.policy.document()));
   }
   const std::string socket = resolve_socket(config);
   out["socket"] = socket;

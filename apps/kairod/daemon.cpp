@@ -146,7 +146,7 @@ Result<UniqueFd> Daemon::listen() {
     return std::move(former_->listener);
   }
   if (*activated) return std::move(*activated);
-  auto made = ipc::SocketFile::listen(socket_);
+  auto made = ipc::SocketFile::listen(socket_, invocation_.config.socket_mode.bits);
   if (!made) return std::move(made).error();
   socket_file_ = std::move(*made);
   return socket_file_->take_listener();
@@ -191,6 +191,8 @@ Result<void> Daemon::start(std::optional<Background>& background) {
   options.host_root = invocation_.host_root;
   options.log = log_line;
   options.settings = invocation_.config.settings;
+  options.policy = invocation_.config.policy;
+  options.serves_users = invocation_.config.socket_mode.serves_users();
   options.host = this;
   auto kernel = kernel::Kernel::create(io_, std::move(options));
   if (!kernel) {
@@ -292,7 +294,7 @@ void Daemon::reload() {
   notify_supervisor(reloading_state());
   auto config = load_config(invocation_.config_file);
   if (config) {
-    kernel_->configure(config->settings);
+    kernel_->configure(config->settings, std::move(config->policy));
     invocation_.config.on_shutdown = invocation_.on_shutdown.value_or(config->on_shutdown);
     const ipc::HttpAddress metrics = invocation_.metrics_listen.value_or(config->metrics_listen);
     if (metrics.text() != invocation_.config.metrics_listen.text()) {

@@ -22,7 +22,7 @@ int run(int argc, char** argv) {
   const daemon::Origin origin = daemon::origin_of(argc, argv);
   CLI::App app("Kairo's daemon: serves the process kernel on a Unix domain socket", "kairod");
   app.set_version_flag("--version", version());
-  std::string socket, state_dir, config_file, on_shutdown, socket_mode = "0600", metrics_listen, host_root;
+  std::string socket, state_dir, config_file, on_shutdown, socket_mode, metrics_listen, host_root;
   bool check = false;
   daemon::Invocation invocation;
   app.add_option("--socket", socket, "Path to listen on (KAIRO_IPC_SOCKET, /tmp/kairo-kernel.sock)");
@@ -35,17 +35,16 @@ int run(int argc, char** argv) {
   app.add_option("--metrics-listen", metrics_listen,
                  "Serve metrics to Prometheus at unix:/PATH, 127.0.0.1:PORT or [::1]:PORT (none)");
   app.add_option("--host-root", host_root, "Read the host's /proc and /sys below this directory (/)");
-  app.add_option("--socket-mode", socket_mode, "Mode of the socket; only 0600 is supported yet");
+  app.add_option(
+      "--socket-mode", socket_mode,
+      "Mode of the socket (0600); with one that lets others in, such as 0666, root's daemon serves "
+      "every user, each process as its caller");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     const int code = app.exit(error);
     return code == 0 ? 0 : daemon::exit_usage;
   }
-  if (socket_mode != "0600" && socket_mode != "600")
-    return fail("--socket-mode " + socket_mode +
-                    " is not supported by this version: the socket serves one user, mode 0600",
-                daemon::exit_usage);
   // Relative paths are the caller's; the daemon's cwd is going to be another.
   const auto absolute = [](const std::string& path) {
     if (path.empty() || path[0] == '/') return path;
@@ -70,6 +69,20 @@ int run(int argc, char** argv) {
     invocation.metrics_listen = *address;
     invocation.config.metrics_listen = std::move(*address);
   }
+  if (!socket_mode.empty()) {
+    const auto mode = daemon::parse_socket_mode(socket_mode);
+    if (!mode)
+      return fail(
+          "--socket-mode must be octal permission bits that let the owner in, for instance 0660; not " +
+              socket_mode,
+          daemon::exit_usage);
+    invocation.config.socket_mode = *mode;
+  }
+  if (invocation.config.socket_mode.serves_users() && ::geteuid() != 0)
+    return fail(
+        "a socket that other users may open is root's alone to serve: only root can start each process "
+        "as its caller (socketMode, --socket-mode)",
+        daemon::exit_usage);
   if (!host_root.empty()) invocation.host_root = absolute(host_root);
   if (check) {
     std::puts(daemon::effective_config(invocation.config).c_str());

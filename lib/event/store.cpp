@@ -106,7 +106,8 @@ std::string_view fixed_part(std::string_view pattern, bool& wild) {
 
 bool may_see(const std::string& viewer, std::string_view owner) {
   if (owner.empty() || owner == viewer) return true;
-  return owner.size() > viewer.size() && owner.starts_with(viewer) && owner[viewer.size()] == '/';
+  return owner.size() > viewer.size() && owner.starts_with(viewer) &&
+         (owner[viewer.size()] == '/' || owner[viewer.size()] == ' ');
 }
 
 }  // namespace
@@ -471,7 +472,10 @@ Result<Page> Store::query(const Query& query) {
   if (query.process_id) sql += query.correlation_id ? " AND +process_id = ?4" : " AND process_id = ?4";
   if (!wild) sql += by_id ? " AND +type = ?5" : " AND type = ?5";
   if (wild && !fixed.empty()) sql += " AND +type >= ?5 AND +type < ?6";
-  if (query.viewer) sql += " AND (+owner = '' OR +owner = ?7 OR (+owner > ?8 AND +owner < ?9))";
+  if (query.viewer)
+    sql +=
+        " AND (+owner = '' OR +owner = ?7 OR (+owner > ?8 AND +owner < ?9) OR (+owner > ?12 AND +owner < "
+        "?13))";
   if (query.from_us) sql += " AND +time_us >= ?10";
   if (query.to_us) sql += " AND +time_us <= ?11";
   sql += " ORDER BY seq";
@@ -482,7 +486,9 @@ Result<Page> Store::query(const Query& query) {
     std::string behind = fixed;  // the first text behind all that begin with `fixed`, which ends in a dot
     if (!behind.empty()) ++behind.back();
     const std::string viewer = query.viewer.value_or(std::string());
+    // By a name of it, or by a process that it started (access::Principal).
     const std::string below = viewer + "/", behind_below = viewer + "0";
+    const std::string inside = viewer + " ", behind_inside = viewer + "!";
     bind(row, 1, first);
     bind(row, 2, last);
     if (query.correlation_id) bind(row, 3, std::string_view(*query.correlation_id));
@@ -493,6 +499,8 @@ Result<Page> Store::query(const Query& query) {
       bind(row, 7, std::string_view(viewer));
       bind(row, 8, std::string_view(below));
       bind(row, 9, std::string_view(behind_below));
+      bind(row, 12, std::string_view(inside));
+      bind(row, 13, std::string_view(behind_inside));
     }
     if (query.from_us) bind(row, 10, *query.from_us);
     if (query.to_us) bind(row, 11, *query.to_us);

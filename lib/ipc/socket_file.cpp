@@ -30,7 +30,7 @@ bool somebody_answers(const sockaddr_un& address) {
 
 }  // namespace
 
-Result<SocketFile> SocketFile::listen(const std::string& path) {
+Result<SocketFile> SocketFile::listen(const std::string& path, mode_t mode) {
   auto address = address_of(path);
   if (!address) return std::move(address).error();
   SocketFile out;
@@ -67,7 +67,7 @@ Result<SocketFile> SocketFile::listen(const std::string& path) {
 
   out.listener_.reset(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!out.listener_) return system_error(attempt, errno);
-  const mode_t old_mask = ::umask(0177);  // born with 0600
+  const mode_t old_mask = ::umask(0777 & ~mode);
   const int bound =
       ::bind(out.listener_.get(), reinterpret_cast<const sockaddr*>(&*address), sizeof *address);
   const int bind_error = errno;

@@ -1,9 +1,10 @@
-// The kernel's socket in the file system (SPEC 3.1): made with mode 0600, never through a symbolic link,
-// never stolen from a live daemon; a stale one is replaced.
+// The kernel's socket in the file system (SPEC 3.1): made with its mode (0600 but for a daemon of several
+// users), never through a symbolic link, never stolen from a live daemon; a stale one is replaced.
 #pragma once
 
 #include <cstdint>
 #include <string>
+#include <sys/types.h>
 #include <utility>
 
 #include "base/result.hpp"
@@ -16,7 +17,8 @@ namespace kairo::ipc {
 /// that two daemons that start at once do not replace each other's socket.
 class SocketFile {
  public:
-  static Result<SocketFile> listen(const std::string& path);
+  /// `mode`: of the file, which has it from its birth.
+  static Result<SocketFile> listen(const std::string& path, mode_t mode = 0600);
   SocketFile(SocketFile&&) noexcept = default;
   SocketFile& operator=(SocketFile&&) noexcept = default;
 

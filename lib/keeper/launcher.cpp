@@ -34,6 +34,10 @@ struct ChildTask {
   const char* cwd;
   mode_t umask;
   rlimit files;
+  const gid_t* groups;  ///< nullptr: it stays who the keeper is.
+  std::size_t group_count;
+  uid_t uid;
+  gid_t gid;
   int low[3];
   unsigned first_low;
   unsigned past_low;
@@ -99,6 +103,16 @@ KAIRO_IN_CHILD int run_child(void* argument) {
     if ((result = call(SYS_dup3, task.low[i], i, 0)) < 0) fail(task, "stdio", result);
   result = call(SYS_prlimit64, 0, RLIMIT_NOFILE, word(&task.files), 0);
   if (result < 0) fail(task, "limits", result);
+  // While it still is who the keeper is: what another user may not do, root does for it.
+  if (task.confinement && task.confinement->private_network)
+    if ((result = sandbox::enter_private_network()) < 0) fail(task, "network", result);
+  if (task.groups) {
+    // These change this task alone; glibc's wrappers would change every thread of the keeper.
+    if ((result = call(SYS_setgroups, static_cast<long>(task.group_count), word(task.groups))) < 0)
+      fail(task, "identity", result);
+    if ((result = call(SYS_setresgid, task.gid, task.gid, task.gid)) < 0) fail(task, "identity", result);
+    if ((result = call(SYS_setresuid, task.uid, task.uid, task.uid)) < 0) fail(task, "identity", result);
+  }
   call(SYS_umask, task.umask);
   if ((result = call(SYS_chdir, word(task.cwd))) < 0) fail(task, "chdir", result);
   const std::uint64_t none = 0;
@@ -340,6 +354,13 @@ std::variant<Child, LaunchError> Launcher::launch(const Launch& order, std::span
   task.cwd = order.cwd.empty() ? "/" : order.cwd.c_str();
   task.umask = static_cast<mode_t>(order.umask & 0777);
   task.files = {files_.soft, files_.hard};
+  static const gid_t no_groups = 0;
+  if (order.identity) {
+    task.groups = order.identity->groups.empty() ? &no_groups : order.identity->groups.data();
+    task.group_count = order.identity->groups.size();
+    task.uid = order.identity->uid;
+    task.gid = order.identity->gid;
+  }
   // While a low descriptor is a pipe's end, that pipe does not end.
   const auto clear_low = [&] {
     for (const UniqueFd& each : low_) ::dup3(null_.get(), each.get(), O_CLOEXEC);
@@ -378,6 +399,7 @@ std::variant<Child, LaunchError> Launcher::launch(const Launch& order, std::span
     std::string object;
     if (std::strcmp(task.step, "exec") == 0) object = exec_object(order, task.error_number);
     if (std::strcmp(task.step, "chdir") == 0) object = order.cwd;
+    if (std::strcmp(task.step, "identity") == 0) object = "user " + std::to_string(order.identity->uid);
     return LaunchError{task.step, task.error_number, object};
   }
   child.pid = pid;

@@ -129,8 +129,8 @@ struct Link::Impl {
   std::vector<std::function<void()>> when_sent;  ///< Once nothing waits on the control line.
   Table table;
   std::string keeper_id;
-  std::uint32_t keeper_version = 0;
   std::int32_t keeper_pid = 0;
+  std::uint32_t protocol = 0;
   std::vector<Held> held;
   std::optional<std::string> not_upgraded;
   Listener* listener = nullptr;
@@ -295,8 +295,8 @@ Result<std::unique_ptr<Link>> Link::connect(boost::asio::io_context& io, const L
     auto impl =
         std::make_unique<Impl>(io, std::move((*control)->channel), std::move(launches), std::move(*table));
     impl->keeper_id = (*control)->welcome.keeper_id;
-    impl->keeper_version = (*control)->welcome.version;
     impl->keeper_pid = (*control)->welcome.pid;
+    impl->protocol = (*control)->welcome.version;
     impl->held = std::move((*control)->held);
     impl->not_upgraded = std::move(not_upgraded);
     return std::unique_ptr<Link>(new Link(std::move(impl)));
@@ -315,6 +315,9 @@ Table& Link::table() {
 }
 const std::string& Link::keeper_id() const {
   return impl_->keeper_id;
+}
+std::uint32_t Link::protocol() const {
+  return impl_->protocol;
 }
 std::int32_t Link::keeper_pid() const {
   return impl_->keeper_pid;
@@ -520,7 +523,7 @@ void Link::launch(Launch order, std::vector<UniqueFd> descriptors, LaunchDone do
   };
   const std::string program = order.argv.empty() ? std::string() : order.argv[0];
   if (impl.lost) return refuse(lost_error("\"" + program + "\" was not started"));
-  if (order.confinement && impl.keeper_version < first_version_to_confine)
+  if (order.confinement && impl.protocol < first_version_to_confine)
     return refuse(Error(Code::unsupported, "\"" + program +
                                                "\" was not started: the keeper that holds this daemon's "
                                                "processes is of an earlier version and cannot confine; it is "

@@ -57,6 +57,8 @@ class Link {
 
   [[nodiscard]] Table& table();
   [[nodiscard]] const std::string& keeper_id() const;
+  /// The version that is spoken with the keeper, at most protocol_version.
+  [[nodiscard]] std::uint32_t protocol() const;
   [[nodiscard]] std::int32_t keeper_pid() const;
   /// Why the keeper has not become LinkOptions::next_program, if it has not.
   [[nodiscard]] const std::optional<std::string>& not_upgraded() const;

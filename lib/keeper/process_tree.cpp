@@ -51,13 +51,35 @@ std::vector<pid_t> numbers_in(const char* directory) {
 
 }  // namespace
 
-pid_t parent_of(pid_t pid) {
+// proc_pid_stat(5): after the name, state (3), ppid (4), pgrp (5), session (6), ..., starttime (22), in
+// ticks.
+std::optional<Lineage> lineage_of(pid_t pid) {
   std::string text;
-  if (!read_file("/proc/" + std::to_string(pid) + "/stat", text)) return 0;
+  if (!read_file("/proc/" + std::to_string(pid) + "/stat", text)) return std::nullopt;
   const std::size_t name_end = text.rfind(')');  // a name may hold anything: "(" ") 1 ("
-  if (name_end == std::string::npos || name_end + 4 >= text.size()) return 0;
-  const std::string_view rest = std::string_view(text).substr(name_end + 4);
-  return to_pid(rest.substr(0, rest.find(' '))).value_or(0);
+  if (name_end == std::string::npos) return std::nullopt;
+  static const auto ticks_per_second = static_cast<std::uint64_t>(::sysconf(_SC_CLK_TCK));
+  Lineage out;
+  std::string_view rest = std::string_view(text).substr(name_end + 1);
+  for (int place = 3; place <= 22; ++place) {
+    if (rest.empty()) return std::nullopt;
+    rest.remove_prefix(1);
+    const std::size_t end = std::min(rest.find(' '), rest.size());
+    const std::string_view word = rest.substr(0, end);
+    rest.remove_prefix(end);
+    if (place == 4) out.parent = to_pid(word).value_or(0);
+    if (place == 6) out.session = to_pid(word).value_or(0);
+    if (place != 22) continue;
+    std::uint64_t ticks = 0;
+    if (std::from_chars(word.data(), word.data() + word.size(), ticks).ec != std::errc{}) return std::nullopt;
+    out.started_boot_us = ticks * 1'000'000 / ticks_per_second;
+  }
+  return out;
+}
+
+pid_t parent_of(pid_t pid) {
+  const auto lineage = lineage_of(pid);
+  return lineage ? lineage->parent : 0;
 }
 
 std::vector<std::pair<pid_t, pid_t>> parents() {

@@ -1,6 +1,8 @@
 // Who is whose child, as /proc tells. What is read may be out of date by the time it is used.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <sys/types.h>
@@ -17,6 +19,15 @@ bool has_children_files();
 
 /// Appends the children of one thread; false where the kernel has no such file.
 bool children_of_thread(pid_t pid, pid_t thread, std::vector<pid_t>& out);
+
+/// What /proc/PID/stat says of whence a process comes.
+struct Lineage {
+  pid_t parent = 0;                   ///< 0 where it lies outside of this pid namespace.
+  pid_t session = 0;                  ///< As setsid(2) made it.
+  std::uint64_t started_boot_us = 0;  ///< By boot_clock_us(), rounded down to a clock tick.
+  bool operator==(const Lineage&) const = default;
+};
+std::optional<Lineage> lineage_of(pid_t pid);
 
 /// The parent of a process; 0 where there is no such process.
 pid_t parent_of(pid_t pid);

@@ -166,7 +166,7 @@ void Kernel::own_again(session::Session& session, const std::shared_ptr<Client>&
                        const std::string& subscription_id) {
   if (!session.record().kill_on_owner_exit || !session.running()) return;
   Attention& attention = attention_[session.key()];
-  if (attention.owner.lock() || owner->principal().name() != session.record().owner) return;
+  if (attention.owner.lock() || owner->principal().path() != session.record().owned_by()) return;
   attention.owner = owner;
   attention.owner_subscription = subscription_id;
   owner->owned.insert(session.key());
@@ -201,6 +201,7 @@ void Kernel::on_lost(const Error& why) {
       release_if_recorded(*each);
   }
   end_leftovers(std::move(left));
+  look_at_waiting_peers();
   if (stopping_) return stop_when_idle();
   // Not from within the link that is to go.
   boost::asio::post(io_, [this] { replace_keeper(); });

@@ -36,6 +36,7 @@ class Answerer {
     if (const auto client = open_client()) {
       api::append_error(client->connection().outbox(), id_, error);
       client->answered(asked_, error.code);
+      if (error.code == Code::permission_denied) client->refused(asked_, error);
     }
   }
 

@@ -12,6 +12,10 @@ namespace {
 /// One turn of one subscription, so that many share a connection fairly.
 constexpr std::size_t turn_bytes = 256u << 10;
 
+/// Refusals of one connection that are told by events in each interval; the next one tells how many were not.
+constexpr unsigned refusals_told = 10;
+constexpr std::chrono::seconds refusals_interval{1};
+
 wire::PayloadDecoder& decoder() {
   static wire::PayloadDecoder instance;  // one thread, one payload at a time
   return instance;
@@ -19,11 +23,13 @@ wire::PayloadDecoder& decoder() {
 
 }  // namespace
 
-Client::Client(Kernel& kernel, std::shared_ptr<ipc::Connection> connection, std::uint64_t number)
+Client::Client(Kernel& kernel, std::shared_ptr<ipc::Connection> connection, std::uint64_t number,
+               access::Principal principal, std::vector<gid_t> groups)
     : kernel_(kernel),
       connection_(std::move(connection)),
       number_(number),
-      principal_(access::Principal::user(connection_->peer().uid)) {}
+      principal_(std::move(principal)),
+      groups_(std::move(groups)) {}
 
 Client::~Client() = default;
 
@@ -72,6 +78,10 @@ Result<void> Client::on_frame(const wire::Frame& frame, std::vector<UniqueFd>& d
     answerer.fail(unknown);
     return {};
   }
+  if (auto admitted = kernel_.admit(principal_, rules(), *method); !admitted) {
+    answerer.fail(admitted.error());
+    return {};
+  }
   Call call{shared_from_this(), request->correlation_id, request->causation_id, descriptors};
   method->call(kernel_, call, request->params, std::move(answerer));
   return {};
@@ -94,6 +104,36 @@ void Client::answered(const Asked& asked, std::optional<Code> error) {
   else
     answered_in_batch_.emplace_back(asked.method, 1);
   connection_->wrote();
+}
+
+void Client::refused(const Asked& asked, const Error& error) {
+  // One that keeps asking must not fill the store.
+  const SteadyTime now = SteadyClock::now();
+  if (now - refusals_.since >= refusals_interval) refusals_ = {now, 0, refusals_.untold};
+  if (refusals_.told >= refusals_told) {
+    ++refusals_.untold;
+    return;
+  }
+  ++refusals_.told;
+  Kernel::Members members{{"principal", principal_.name()},
+                          {"uid", std::int64_t{connection_->peer().uid}},
+                          {"pid", std::int64_t{connection_->peer().pid}},
+                          {"message", error.message}};
+  if (asked.method < kernel_.methods().all().size())
+    members.emplace_back("method", std::string(kernel_.methods().all()[asked.method].name));
+  for (const auto& [name, value] : error.details)
+    if (const auto* text = std::get_if<std::string>(&value); text && (name == "rule" || name == "id"))
+      members.emplace_back(name == "id" ? "target" : name, *text);
+  if (refusals_.untold > 0) members.emplace_back("untold", std::exchange(refusals_.untold, 0));
+  kernel_.emit_denied(principal_, members);
+}
+
+const std::vector<access::Policy::Binding>& Client::rules() {
+  if (rules_version_ != kernel_.policy_version()) {
+    rules_ = kernel_.policy().binding(principal_);
+    rules_version_ = kernel_.policy_version();
+  }
+  return rules_;
 }
 
 void Client::parsed() {

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "access/policy.hpp"
 #include "access/principal.hpp"
 #include "event/bus.hpp"
 #include "ipc/connection.hpp"
@@ -25,7 +26,8 @@ class Kernel;
 
 class Client final : public ipc::Handler, public std::enable_shared_from_this<Client> {
  public:
-  Client(Kernel& kernel, std::shared_ptr<ipc::Connection> connection, std::uint64_t number);
+  Client(Kernel& kernel, std::shared_ptr<ipc::Connection> connection, std::uint64_t number,
+         access::Principal principal, std::vector<gid_t> groups);
   ~Client() override;
 
   ipc::Connection& connection() { return *connection_; }
@@ -33,7 +35,14 @@ class Client final : public ipc::Handler, public std::enable_shared_from_this<Cl
   [[nodiscard]] bool open() const { return !connection_->closed(); }
   [[nodiscard]] std::uint64_t number() const { return number_; }
   [[nodiscard]] const access::Principal& principal() const { return principal_; }
-  void set_principal(access::Principal principal) { principal_ = std::move(principal); }
+  void set_principal(access::Principal principal) {
+    principal_ = std::move(principal);
+    rules_version_ = 0;
+  }
+  /// The peer's supplementary groups; where the daemon serves several users.
+  [[nodiscard]] const std::vector<gid_t>& groups() const { return groups_; }
+  /// The rules of the policy that bind it.
+  const std::vector<access::Policy::Binding>& rules();
 
   // --- answers and events
   /// What was asked for, and when it came.
@@ -44,6 +53,8 @@ class Client final : public ipc::Handler, public std::enable_shared_from_this<Cl
   /// A request was taken; false when too many are unanswered.
   bool begin_request(const Asked& asked);
   void answered(const Asked& asked, std::optional<Code> error = {});
+  /// A request was refused for want of a right: says so by `kairo.security.denied`.
+  void refused(const Asked& asked, const Error& error);
   [[nodiscard]] std::size_t unanswered() const { return unanswered_; }
   /// Sends an event, or counts it as missed when the peer does not read. What was missed is told, as one
   /// range, when the peer has taken all that waits for it; nothing is sent in between, so the range is exact.
@@ -80,8 +91,6 @@ class Client final : public ipc::Handler, public std::enable_shared_from_this<Cl
   void query_events(std::function<void()> start);
   void queried();
 
-  /// The session that the peer belongs to, by key, 0 for none; absent until somebody asked.
-  std::optional<std::uint64_t> comes_from;
   /// Sessions that have not ended and whose events are pushed to this connection, by key.
   std::unordered_set<std::uint64_t> owned;
   /// Sessions to be killed with this connection (onOwnerExit "kill"), by key.
@@ -109,6 +118,15 @@ class Client final : public ipc::Handler, public std::enable_shared_from_this<Cl
   std::shared_ptr<ipc::Connection> connection_;
   std::uint64_t number_;
   access::Principal principal_;
+  std::vector<gid_t> groups_;
+  std::uint64_t rules_version_ = 0;  ///< Kernel::policy_version() that rules_ are of; 0: of none.
+  std::vector<access::Policy::Binding> rules_;
+  /// Refusals that may still be told by an event, and since when; more are counted.
+  struct Refusals {
+    SteadyTime since{};
+    unsigned told = 0;
+    std::uint64_t untold = 0;
+  } refusals_;
   std::size_t unanswered_ = 0;
   /// Answers to requests of the batch that is being parsed, by method, whose time is yet to be taken.
   std::vector<std::pair<std::uint32_t, std::uint32_t>> answered_in_batch_;

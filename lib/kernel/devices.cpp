@@ -188,7 +188,7 @@ std::vector<api::Device> Devices::list(const Client& client, const api::DeviceLi
   for (api::Device& each : out)
     if (const system::DeviceClaim* claim = claims_.find(each.id)) {
       each.claimed_by = claim->holder;
-      if (!kernel_.may_act(client.principal(), claim->holder.owner)) each.claimed_by->process_id.reset();
+      if (!kernel_.may_act(client.principal(), claim->owned_by())) each.claimed_by->process_id.reset();
     }
   return out;
 }
@@ -207,9 +207,11 @@ void Devices::claim(const Client& client, const std::string& id, const session::
   wanted.device = **device;
   if (session) {
     wanted.holder = {session->record().owner, session->id()};
+    wanted.owner_path = session->record().owned_by();
     wanted.session_key = session->key();
   } else {
     wanted.holder = {client.principal().name(), std::nullopt};
+    wanted.owner_path = client.principal().path();
     wanted.connection = client.number();
   }
   const system::DeviceClaim* had = claims_.find(id);
@@ -241,7 +243,7 @@ void Devices::release(const Client& client, const std::string& id, const Reply<a
   auto device = reach(id);
   if (!device) return reply(device.error());
   if (const system::DeviceClaim* claim = claims_.find(id)) {
-    if (claim->connection != client.number() && !kernel_.may_act(client.principal(), claim->holder.owner))
+    if (claim->connection != client.number() && !kernel_.may_act(client.principal(), claim->owned_by()))
       return reply(Error(Code::permission_denied, client.principal().name() + " may not release device \"" +
                                                       id + "\", which " + claim->holder.owner +
                                                       " has claimed")

@@ -50,7 +50,7 @@ void cancel_correlated(Kernel& kernel, const std::shared_ptr<Client>& client,
   const auto is_target = [&kernel, client,
                           target = data.target_correlation_id](const session::Session& each) {
     return each.record().correlation_id == target && each.running() &&
-           kernel.may_act(client->principal(), each.record().owner);
+           kernel.may_act(client->principal(), each.record().owned_by());
   };
   const auto cancel = [&kernel, client, reason = data.reason,
                        correlation = params.correlation_id.value_or(""),
@@ -64,7 +64,7 @@ void cancel_correlated(Kernel& kernel, const std::shared_ptr<Client>& client,
   kernel.sessions().for_each(0, [&](session::Session& each) {
     const bool named = each.record().correlation_id == data.target_correlation_id;
     if (!named && !reached.contains(each.record().parent)) return true;
-    if (!kernel.may_act(client->principal(), each.record().owner)) return true;
+    if (!kernel.may_act(client->principal(), each.record().owned_by())) return true;
     reached.insert(each.key());
     if (each.running()) targets.push_back(&each);
     return true;
@@ -84,7 +84,7 @@ Result<event::Fact> publish(Kernel& kernel, const std::shared_ptr<Client>& from,
   auto type = event::check_type(params.type);
   if (!type) return std::move(type).error().with("path", std::string("params.type"));
   event::Fact fact;
-  fact.owner = client.principal().name();
+  fact.owner = client.principal().path();
   const bool cancel = params.type == "kairo.cancel";
   if (params.data.msgpack.size() > limits::event_data_bytes)
     return Error(Code::limit_exceeded, "params.data has " + std::to_string(params.data.msgpack.size()) +
@@ -117,8 +117,11 @@ Result<event::Fact> publish(Kernel& kernel, const std::shared_ptr<Client>& from,
       auto data = read_data<ProgressData>(params.data, reflect::Unknown::ignore);
       if (!data) return std::move(data).error();
       auto session = kernel.reach(client, data->process_id);
+      // Of itself it may say how far it is, although it may not act on itself.
+      session::Session* own = kernel.origin_of(client);
+      if (own && own->id() == data->process_id) session = own;
       if (!session) return std::move(session).error();
-      fact.owner = (*session)->record().owner;
+      fact.owner = (*session)->record().owned_by();
       fact.process_id = data->process_id;
       fact.session_key = (*session)->key();
       if (!params.correlation_id && !(*session)->record().correlation_id.empty())
@@ -247,6 +250,9 @@ Result<void> take_client_event(Kernel& kernel, const std::shared_ptr<Client>& cl
       return Error(Code::invalid_request, "kairo.connect comes with one descriptor, a connected Unix socket");
     return kernel.accept_further(*client, std::move(descriptors[0]));
   }
+  if (const Method* method = kernel.methods().find("event.publish"))
+    if (auto admitted = kernel.admit(client->principal(), client->rules(), *method); !admitted)
+      return std::move(admitted).error();
   api::PublishParams params{event->type, event->data, event->correlation_id, event->causation_id};
   auto fact = publish(kernel, client, std::move(params));
   if (!fact) return std::move(fact).error();

@@ -57,8 +57,8 @@ void Kernel::feed_archive_soon() {
 }
 
 std::optional<std::string> Kernel::viewer(const access::Principal& who) const {
-  if (settings().root_reaches_all && who.name() == "user:0") return std::nullopt;
-  return who.name();
+  if (settings().root_reaches_all && who.path() == "user:0") return std::nullopt;
+  return who.path();
 }
 
 }  // namespace kairo::kernel

@@ -3,6 +3,7 @@
 
 #include "api/device.hpp"
 #include "api/methods.hpp"
+#include "api/policy.hpp"
 #include "api/system.hpp"
 #include "kernel/kernel.hpp"
 
@@ -15,6 +16,9 @@ void introspect(Kernel&, Call&, api::NoParams, Reply<api::IntrospectResult>);
 void stop(Kernel&, Call&, api::StopParams, Reply<api::StopResult>);
 void upgrade(Kernel&, Call&, api::NoParams, Reply<api::UpgradeResult>);
 void identify(Kernel&, Call&, api::IdentifyParams, Reply<api::IdentifyResult>);
+
+// policy_methods.cpp
+void policy_test(Kernel&, Call&, api::PolicyTestParams, Reply<api::PolicyTestResult>);
 
 // spawn_method.cpp
 void spawn(Kernel&, Call&, api::SpawnParams, Reply<api::SpawnResult>);

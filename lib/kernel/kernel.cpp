@@ -82,27 +82,59 @@ void Kernel::start() {
   emit_kernel("kairo.kernel.started", {{"version", std::string(version())}, {"instanceId", instance_id_}});
 }
 
-void Kernel::configure(const Settings& settings) {
+void Kernel::configure(const Settings& settings, access::Policy policy) {
   options_.settings = settings;
+  options_.policy = std::move(policy);
+  ++policy_version_;
   bound_archive();
   expire();
 }
 
-namespace {
-constexpr gid_t nobody = 65534;
-}
-
 void Kernel::accept(UniqueFd socket, ipc::Peer peer) {
-  if (peer.uid != ::geteuid() && peer.uid != 0) {
+  const std::size_t served = clients_.size() + waiting_peers_.size();
+  const auto refuse = [&](const std::string& why) {
     ++counters_.refused_connections;
-    log("refused a connection of " + ipc::describe(peer) + ": another user's");
-    return;
-  }
-  serve(std::move(socket), peer);
+    log("refused a connection of " + ipc::describe(peer) + ": " + why);
+  };
+  if (served >= settings().connections) return refuse(std::to_string(served) + " are served");
+  if (!options_.serves_users && peer.uid != ::geteuid() && peer.uid != 0) return refuse("another user's");
+  auto process = ipc::peer_process(socket.get());
+  if (!process && process.error().code != Code::not_found) return refuse(process.error().message);
+  // Whose process has ended already cannot be told from one that comes from the keeper.
+  if (!process) return serve(std::move(socket), peer, access::Principal::unattributed(peer.uid));
+  auto who = attribute(peer, process->get());
+  if (who) return serve(std::move(socket), peer, std::move(*who));
+  waiting_peers_.push_back({std::move(socket), peer, std::move(*process)});
 }
 
-Client* Kernel::serve(UniqueFd socket, ipc::Peer peer) {
-  if (clients_.size() >= settings().connections) {
+void Kernel::look_at_waiting_peers() {
+  auto waiting = std::move(waiting_peers_);
+  waiting_peers_.clear();
+  for (WaitingPeer& each : waiting) {
+    auto who = attribute(each.peer, each.process.get());
+    if (who)
+      serve(std::move(each.socket), each.peer, std::move(*who));
+    else
+      waiting_peers_.push_back(std::move(each));
+  }
+}
+
+void Kernel::serve(UniqueFd socket, const ipc::Peer& peer, access::Principal principal) {
+  std::vector<gid_t> groups;
+  if (options_.serves_users) {
+    auto read = ipc::peer_groups(socket.get());
+    if (!read) {
+      ++counters_.refused_connections;
+      return log("refused a connection of " + ipc::describe(peer) + ": " + read.error().message);
+    }
+    groups = std::move(*read);
+  }
+  serve_as(std::move(socket), peer, std::move(principal), std::move(groups));
+}
+
+Client* Kernel::serve_as(UniqueFd socket, const ipc::Peer& peer, access::Principal principal,
+                         std::vector<gid_t> groups) {
+  if (clients_.size() + waiting_peers_.size() >= settings().connections) {
     ++counters_.refused_connections;
     log("refused a connection of " + ipc::describe(peer) + ": " + std::to_string(clients_.size()) +
         " are served");
@@ -110,7 +142,8 @@ Client* Kernel::serve(UniqueFd socket, ipc::Peer peer) {
   }
   auto connection = std::make_shared<ipc::Connection>(io_, std::move(socket), peer, batch_,
                                                       settings().frame_bytes, &counters_.traffic);
-  auto client = std::make_shared<Client>(*this, connection, next_client_++);
+  auto client =
+      std::make_shared<Client>(*this, connection, next_client_++, std::move(principal), std::move(groups));
   clients_.emplace(client.get(), client);
   ++counters_.connections;
   connection->start(client);
@@ -118,14 +151,11 @@ Client* Kernel::serve(UniqueFd socket, ipc::Peer peer) {
   return client.get();
 }
 
-void Kernel::accept_for(const session::Session& session, UniqueFd socket,
-                        const access::Principal& principal) {
-  // Whose group another user's process has is not known here: the one that owns nothing.
-  const gid_t group = principal.uid() == ::geteuid() ? ::getegid() : nobody;
-  Client* client = serve(std::move(socket), {principal.uid(), group, session.pid()});
-  if (!client) return;
-  client->set_principal(principal);
-  client->comes_from = session.key();
+void Kernel::accept_for(const session::Session& session, UniqueFd socket, const ipc::Peer& spawner,
+                        std::vector<gid_t> groups) {
+  serve_as(std::move(socket), {spawner.uid, spawner.gid, session.pid()},
+           access::Principal::process(spawner.uid, session.record().owned_by(), session.id(), session.key()),
+           std::move(groups));
 }
 
 Result<void> Kernel::accept_further(const Client& client, UniqueFd socket) {
@@ -138,22 +168,33 @@ Result<void> Kernel::accept_further(const Client& client, UniqueFd socket) {
                     type == SOCK_STREAM &&
                     ::getpeername(socket.get(), reinterpret_cast<sockaddr*>(&peer), &peer_size) == 0;
   if (!good) return Error(Code::invalid_request, "its descriptor is no connected Unix socket");
-  Client* further = serve(std::move(socket), client.connection().peer());
-  if (!further) return {};
-  further->set_principal(client.principal());
-  further->comes_from = client.comes_from;
+  serve_as(std::move(socket), client.connection().peer(), client.principal(), client.groups());
   return {};
+}
+
+Result<void> Kernel::admit(const access::Principal& who, const std::vector<access::Policy::Binding>& rules,
+                           const Method& method) const {
+  if (method.needs == Needs::nothing) return {};
+  if (!who.has_rights())
+    return Error(Code::permission_denied,
+                 "this process has no rights: it comes from a session that cannot be named any more, or had "
+                 "ended before it was looked at, so nobody can tell whose it is");
+  if (method.needs == Needs::rule && !may_rule(who))
+    return Error(Code::permission_denied,
+                 "only the daemon's own user and root may do that, under no name of theirs and from outside "
+                 "of any session; this connection acts as " +
+                     who.name());
+  return access::Policy::check_method(rules, who, method.name);
 }
 
 bool Kernel::may_act(const access::Principal& who, std::string_view owner) const {
   if (who.may_act_on(owner)) return true;
-  return settings().root_reaches_all && who.name() == "user:0";
+  return settings().root_reaches_all && who.path() == "user:0";
 }
 
 bool Kernel::may_rule(const access::Principal& who) {
-  // A name only ever narrows: it is that of a tenant, not of the one who runs the house.
-  return (who.uid() == ::geteuid() || who.uid() == 0) &&
-         who.name() == access::Principal::user(who.uid()).name();
+  // A name only ever narrows: it is that of a tenant, not of the one who runs the house. So is a session.
+  return (who.uid() == ::geteuid() || who.uid() == 0) && who.is_plain_user();
 }
 
 Result<session::Session*> Kernel::reach(const Client& client, const std::string& id) const {
@@ -161,9 +202,12 @@ Result<session::Session*> Kernel::reach(const Client& client, const std::string&
   if (!session)
     return Error(Code::not_found, "there is no session \"" + id.substr(0, 128) + "\"")
         .with("id", id.substr(0, 128));
-  if (!may_act(client.principal(), session->record().owner))
-    return Error(Code::permission_denied, client.principal().name() + " may not act on session \"" + id +
-                                              "\", which belongs to " + session->record().owner)
+  if (!may_act(client.principal(), session->record().owned_by()))
+    return Error(Code::permission_denied,
+                 client.principal().name() + " may not act on session \"" + id + "\", which " +
+                     (access::same_user(client.principal().path(), session->record().owned_by())
+                          ? "belongs to " + session->record().owner
+                          : "is another user's"))
         .with("id", id);
   return session;
 }
@@ -176,6 +220,7 @@ void Kernel::launch_decided(const std::string& id) {
     for (const auto& request : requests) request();
     starting.erase(id);
   }
+  look_at_waiting_peers();
   if (stopping_) stop_when_idle();
 }
 
@@ -332,7 +377,7 @@ void Kernel::add_wait(session::Session& session, const Call& call, Reply<api::Pr
                       std::optional<std::uint64_t> timeout_ms) {
   if (session.ended()) return reply.packed(session.packed_view());
   auto wait = std::make_shared<Attention::Wait>(Attention::Wait{std::move(reply)});
-  wait->principal = call.client->principal().name();
+  wait->principal = call.client->principal().path();
   wait->correlation_id = call.correlation_id;
   attention_[session.key()].waits.push_back(wait);
   if (!timeout_ms) return;
@@ -441,7 +486,7 @@ reflect::Any pack_members(const Kernel::Members& first, const Kernel::Members& s
 void Kernel::emit(const session::Session& session, const std::string& type, const Members& members,
                   std::string_view correlation_id, std::string_view causation_id) {
   event::Fact fact;
-  fact.owner = session.record().owner;
+  fact.owner = session.record().owned_by();
   fact.process_id = session.id();
   fact.session_key = session.key();
   fact.event.type = type;
@@ -458,6 +503,15 @@ void Kernel::emit(const session::Session& session, const std::string& type, cons
 
 void Kernel::emit_kernel(const std::string& type, const Members& members) {
   emit_kernel(type, pack_members(members, {}));
+}
+
+void Kernel::emit_denied(const access::Principal& who, const Members& members) {
+  event::Fact fact;
+  fact.owner = who.path();
+  fact.event.type = "kairo.security.denied";
+  fact.event.source = "kernel";
+  fact.event.data = pack_members(members, {});
+  publish(std::move(fact), nullptr);
 }
 
 void Kernel::emit_kernel(const std::string& type, reflect::Any data) {

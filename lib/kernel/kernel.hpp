@@ -22,6 +22,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/thread_pool.hpp>
 
+#include "access/policy.hpp"
 #include "access/principal.hpp"
 #include "api/methods.hpp"
 #include "event/archive.hpp"
@@ -30,6 +31,7 @@
 #include "ipc/listener.hpp"
 #include "keeper/leftovers.hpp"
 #include "keeper/link.hpp"
+#include "keeper/process_tree.hpp"
 #include "kernel/call.hpp"
 #include "kernel/client.hpp"
 #include "kernel/counters.hpp"
@@ -98,6 +100,9 @@ struct KernelOptions {
   std::string host_root = "/";  ///< Below it the host's /proc and /sys are read for metrics.
   std::function<void(const std::string&)> log = [](const std::string&) {};
   Settings settings;
+  access::Policy policy;
+  /// Serve every user that may connect, each process as its caller (SPEC 3.1); of root alone.
+  bool serves_users = false;
   Host* host = nullptr;  ///< Without one kernel.stop and kernel.upgrade are E_UNSUPPORTED.
 };
 
@@ -114,7 +119,7 @@ class Kernel final : public keeper::Listener {
   [[nodiscard]] bool stopping() const { return stopping_; }
   /// From now on these settings hold. What was made under the former keeps its bounds: a connection its
   /// frames', a session its grace and its logs' size, a subscription its pace.
-  void configure(const Settings& settings);
+  void configure(const Settings& settings, access::Policy policy);
 
   // --- for the handlers
   [[nodiscard]] const KernelOptions& options() const { return options_; }
@@ -142,7 +147,13 @@ class Kernel final : public keeper::Listener {
   [[nodiscard]] int logs_dir() const { return logs_dir_.get(); }
   void log(const std::string& line) const { options_.log(line); }
 
-  /// Whether `who` may act on what `owner` created.
+  [[nodiscard]] const access::Policy& policy() const { return options_.policy; }
+  /// Another one with each policy.
+  [[nodiscard]] std::uint64_t policy_version() const { return policy_version_; }
+  /// Whether the client may call the method at all: what the method's row says that it needs, and the policy.
+  Result<void> admit(const access::Principal& who, const std::vector<access::Policy::Binding>& rules,
+                     const Method& method) const;
+  /// Whether `who` may act on what `owner`, a path, created.
   [[nodiscard]] bool may_act(const access::Principal& who, std::string_view owner) const;
   /// Whether `who` may stop or replace the daemon.
   [[nodiscard]] static bool may_rule(const access::Principal& who);
@@ -213,6 +224,8 @@ class Kernel final : public keeper::Listener {
             std::string_view correlation_id = {}, std::string_view causation_id = {});
   void emit_kernel(const std::string& type, const Members& members = {});
   void emit_kernel(const std::string& type, reflect::Any data);
+  /// `kairo.security.denied`: for who was refused, and those above.
+  void emit_denied(const access::Principal& who, const Members& members);
   /// Says, in the log and by `kairo.kernel.degraded`, that the daemon itself does less than it should.
   void degraded(const std::string& what, const std::string& message);
   /// The same of one stream's log.
@@ -227,19 +240,21 @@ class Kernel final : public keeper::Listener {
   event::Archive& archive() { return *archive_; }
   [[nodiscard]] const event::Archive& archive() const { return *archive_; }
 
-  // --- descent
-  /// The session that the client's process belongs to, if the client may act on it; else nullptr.
-  [[nodiscard]] session::Session* session_of(const Client& client) const;
-  /// The same, looked up once per connection.
-  [[nodiscard]] session::Session* origin_of(Client& client) const;
+  // --- attribution
+  /// Who is at the other end; `process`: a pidfd of it, or -1. Nothing while that depends on launches that
+  /// are under way.
+  [[nodiscard]] std::optional<access::Principal> attribute(const ipc::Peer& peer, int process) const;
+  /// The session that the client's process belongs to, or nullptr.
+  [[nodiscard]] session::Session* origin_of(const Client& client) const;
   /// The correlation id of a request: as named, or else inherited from the session that the client belongs
   /// to.
-  [[nodiscard]] std::string correlation_of(Client& client, std::string_view named) const;
+  [[nodiscard]] std::string correlation_of(const Client& client, std::string_view named) const;
 
   // --- clients
-  /// Serves a connection that was made for a session's processes, whoever holds its other end: they act as
-  /// `principal` and belong to `session`.
-  void accept_for(const session::Session& session, UniqueFd socket, const access::Principal& principal);
+  /// Serves a connection that was made for the processes of a session, whoever holds its other end: they act
+  /// as the session's principal. `spawner` and its groups: whose user the session runs as.
+  void accept_for(const session::Session& session, UniqueFd socket, const ipc::Peer& spawner,
+                  std::vector<gid_t> groups);
   /// Serves one more connection of a client's (`kairo.connect`), under the same rights. E_INVALID_REQUEST
   /// where the descriptor is no connected Unix socket.
   Result<void> accept_further(const Client& client, UniqueFd socket);
@@ -262,8 +277,14 @@ class Kernel final : public keeper::Listener {
  private:
   Kernel(boost::asio::io_context& io, KernelOptions options);
   void accept(UniqueFd socket, ipc::Peer peer);
+  void serve(UniqueFd socket, const ipc::Peer& peer, access::Principal principal);
   /// nullptr where too many are served.
-  Client* serve(UniqueFd socket, ipc::Peer peer);
+  Client* serve_as(UniqueFd socket, const ipc::Peer& peer, access::Principal principal,
+                   std::vector<gid_t> groups);
+  /// The session whose main process that is.
+  [[nodiscard]] const session::Session* main_process(pid_t pid, const keeper::Lineage& lineage) const;
+  /// Serves those of the peers that wait who can be attributed by now.
+  void look_at_waiting_peers();
   void adopt(std::vector<keeper::Link::Held> held);
   [[nodiscard]] keeper::LinkOptions link_options() const {
     return {options_.state_dir, instance_id_, options_.keeper_command, options_.next_keeper.get()};
@@ -337,6 +358,14 @@ class Kernel final : public keeper::Listener {
   std::unique_ptr<ipc::Listener> listener_;
   std::unordered_map<Client*, std::shared_ptr<Client>> clients_;
   std::uint64_t next_client_ = 1;
+  std::uint64_t policy_version_ = 1;
+  /// Connected, and yet to be attributed.
+  struct WaitingPeer {
+    UniqueFd socket;
+    ipc::Peer peer;
+    UniqueFd process;
+  };
+  std::vector<WaitingPeer> waiting_peers_;
 
   /// What a session has beside itself while somebody cares; most have none of it.
   struct Attention {

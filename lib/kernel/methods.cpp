@@ -25,11 +25,6 @@ Method row(std::string_view name, Needs needs, void (*handler)(Kernel&, Call&, P
   Method method{name, text, needs, &reflect::type_info<P>(), &reflect::type_info<R>(), {}};
   method.call = [handler, needs](Kernel& kernel, Call& call, const msgpack::object* params,
                                  Answerer answerer) {
-    if (needs == Needs::rule && !kernel.may_rule(call.client->principal()))
-      return answerer.fail(Error(Code::permission_denied,
-                                 "only the daemon's own user and root may do that, under no name of theirs; "
-                                 "this connection acts as " +
-                                     call.client->principal().name()));
     P decoded{};
     static const msgpack::object none = [] {
       msgpack::object map;
@@ -70,16 +65,17 @@ Method row(std::string_view name, Needs needs, void (*handler)(Kernel&, Call&, P
 MethodTable::MethodTable() {
   methods_ = {
       row("kernel.ping", Needs::nothing, ping, "Answers at once"),
-      row("kernel.info", Needs::nothing, info, "Version, instance, limits, and what works on this host"),
-      row("kernel.metrics", Needs::nothing, kernel_metrics, "What the daemon has counted since its start"),
+      row("kernel.info", Needs::rights, info, "Version, instance, limits, and what works on this host"),
+      row("kernel.metrics", Needs::rights, kernel_metrics, "What the daemon has counted since its start"),
       row("kernel.introspect", Needs::nothing, introspect, "Every method with its parameters and result"),
       row("kernel.stop", Needs::rule, stop, "Stops the daemon, as SIGTERM does"),
       row("kernel.upgrade", Needs::rule, upgrade,
           "Replaces the daemon by the program that is now at its path, in place"),
-      row("identify", Needs::nothing, identify, "Narrows this connection to a name of its user"),
+      row("identify", Needs::rights, identify, "Narrows this connection to a name of its user"),
+      row("policy.test", Needs::rights, policy_test, "What the policy would say to a call, and which rule"),
       row("process.spawn", Needs::spawn, spawn, "Starts a program"),
       row("process.status", Needs::reach, status, "One session"),
-      row("process.list", Needs::nothing, list, "The sessions that the caller may act on, in pages"),
+      row("process.list", Needs::rights, list, "The sessions that the caller may act on, in pages"),
       row("process.wait", Needs::reach, wait,
           "Answers when the process has ended, or at once when it has already"),
       row("process.kill", Needs::reach, kill, "Sends a signal"),
@@ -93,17 +89,17 @@ MethodTable::MethodTable() {
       row("process.stdin.write", Needs::reach, stdin_write, "Writes to the standard input"),
       row("process.stdin.close", Needs::reach, stdin_close, "End of file after what was written"),
       row("process.attach", Needs::reach, attach, "Subscribes this connection to output"),
-      row("process.detach", Needs::nothing, detach, "Ends a subscription of this connection"),
-      row("process.credit", Needs::nothing, credit, "Gives credit to a subscription that counts it"),
+      row("process.detach", Needs::rights, detach, "Ends a subscription of this connection"),
+      row("process.credit", Needs::rights, credit, "Gives credit to a subscription that counts it"),
       row("process.read", Needs::reach, read, "Reads a log by offset, without a subscription"),
-      row("event.subscribe", Needs::nothing, event_subscribe, "Pushes events of a topic to this connection"),
-      row("event.unsubscribe", Needs::nothing, event_unsubscribe, "Ends an event subscription"),
-      row("event.query", Needs::nothing, event_query, "Stored events that the caller may see, in pages"),
-      row("event.publish", Needs::nothing, event_publish, "Publishes an event"),
-      row("system.get_metrics", Needs::nothing, get_metrics, "Load of the host and of the daemon"),
-      row("device.list", Needs::nothing, device_list, "Devices as udev knows them, and who has claimed them"),
-      row("device.claim", Needs::nothing, device_claim, "Claims a device for a session or this connection"),
-      row("device.release", Needs::nothing, device_release, "Ends the claim of a device"),
+      row("event.subscribe", Needs::rights, event_subscribe, "Pushes events of a topic to this connection"),
+      row("event.unsubscribe", Needs::rights, event_unsubscribe, "Ends an event subscription"),
+      row("event.query", Needs::rights, event_query, "Stored events that the caller may see, in pages"),
+      row("event.publish", Needs::rights, event_publish, "Publishes an event"),
+      row("system.get_metrics", Needs::rights, get_metrics, "Load of the host and of the daemon"),
+      row("device.list", Needs::rights, device_list, "Devices as udev knows them, and who has claimed them"),
+      row("device.claim", Needs::rights, device_claim, "Claims a device for a session or this connection"),
+      row("device.release", Needs::rights, device_release, "Ends the claim of a device"),
   };
   for (const Method& method : methods_) by_name_.emplace(method.name, &method);
 }

@@ -15,10 +15,11 @@ class Kernel;
 
 /// What a caller needs to call a method. There is no default: a row without it does not compile.
 enum class Needs {
-  nothing,  ///< Any connection.
+  nothing,  ///< Any connection, also one without rights.
+  rights,   ///< A principal; the handler gives it what it may see or act on.
   reach,    ///< The right to act on the session that the params name; the handler asks Kernel::reach.
-  spawn,    ///< The right to create processes.
-  rule,     ///< The right to stop and replace the daemon: of its own user and of root, under no name.
+  spawn,    ///< The right to create processes, within what the policy and its own session leave.
+  rule,     ///< The right to stop and replace the daemon: of its own user and of root, as such.
 };
 
 struct Method {

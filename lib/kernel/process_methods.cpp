@@ -85,7 +85,7 @@ void list(Kernel& kernel, Call& call, api::ListParams params, Reply<api::ListRes
   std::size_t bytes = 0;
   std::uint64_t last = 0;
   kernel.sessions().for_each(after, [&](session::Session& each) {
-    if (!kernel.may_act(call.client->principal(), each.record().owner)) return true;
+    if (!kernel.may_act(call.client->principal(), each.record().owned_by())) return true;
     if (params.status && each.status() != *params.status) return true;
     if (params.owner && each.record().owner != *params.owner) return true;
     if (label) {

@@ -1,5 +1,7 @@
 // process.spawn (SPEC 4.1): checks everything first, so that a refusal has no effect; then orders the launch.
 #include <algorithm>
+#include <cstdio>
+#include <memory>
 #include <pwd.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -43,25 +45,38 @@ Result<void> check_environment(const std::map<std::string, std::string>& env) {
   return {};
 }
 
-/// The base that a spawn adds to: "NAME=value", in no order. Neither changes while the daemon runs.
+std::vector<std::string> minimal_environment(const passwd* user) {
+  std::vector<std::string> made{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                                "LANG=C.UTF-8"};
+  if (user) {
+    made.push_back(std::string("HOME=") + user->pw_dir);
+    made.push_back(std::string("USER=") + user->pw_name);
+    made.push_back(std::string("LOGNAME=") + user->pw_name);
+    made.push_back(std::string("SHELL=") + user->pw_shell);
+  }
+  return made;
+}
+
+/// Of a user that is not the daemon's own. From the file alone: NSS may ask the network, and everybody would
+/// wait. One that does not stand there has no HOME but what its client sends.
+std::vector<std::string> environment_of_user(uid_t uid) {
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen("/etc/passwd", "re"), std::fclose);
+  const passwd* user = nullptr;
+  while (file && (user = ::fgetpwent(file.get())) && user->pw_uid != uid) {
+  }
+  return minimal_environment(user);
+}
+
+/// The base that a spawn of the daemon's own user adds to: "NAME=value", in no order. Neither changes while
+/// the daemon runs.
 const std::vector<std::string>& base_environment(api::EnvMode mode) {
   static const std::vector<std::string> inherited = [] {
     std::vector<std::string> made;
     for (char** each = environ; *each; ++each) made.emplace_back(*each);
     return made;
   }();
-  // Looked up once: NSS may ask the network.
-  static const std::vector<std::string> minimal = [] {
-    std::vector<std::string> made{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-                                  "LANG=C.UTF-8"};
-    if (const passwd* user = ::getpwuid(::geteuid())) {
-      made.push_back(std::string("HOME=") + user->pw_dir);
-      made.push_back(std::string("USER=") + user->pw_name);
-      made.push_back(std::string("LOGNAME=") + user->pw_name);
-      made.push_back(std::string("SHELL=") + user->pw_shell);
-    }
-    return made;
-  }();
+  // Looked up once, for the same reason.
+  static const std::vector<std::string> minimal = minimal_environment(::getpwuid(::geteuid()));
   return mode == api::EnvMode::inherit ? inherited : minimal;
 }
 
@@ -79,15 +94,15 @@ struct Environment {
 using Told = std::vector<std::pair<std::string_view, std::string_view>>;
 
 /// The base with `own` over it, and what every child is told (SPEC 3.2) over both.
-Environment environment_of(api::EnvMode mode, const std::map<std::string, std::string>* own,
-                           const Told& told) {
+Environment environment_of(const std::vector<std::string>& base,
+                           const std::map<std::string, std::string>* own, const Told& told) {
   Environment out;
   const auto is_told = [&](std::string_view name) {
     // Of another daemon's session, when this daemon was started inside one: never passed on.
     if (name == "KAIRO_CORRELATION_ID" || name == "KAIRO_IPC_FD") return true;
     return std::any_of(told.begin(), told.end(), [&](const auto& each) { return each.first == name; });
   };
-  for (const std::string_view entry : base_environment(mode)) {
+  for (const std::string_view entry : base) {
     const std::size_t equals = entry.find('=');
     if (equals == std::string_view::npos || equals == 0) continue;
     const std::string_view name = entry.substr(0, equals);
@@ -146,7 +161,7 @@ struct Plan {
   bool replace = false;
 };
 
-Result<Plan> plan_spawn(const Kernel& kernel, const Call& call, const api::SpawnParams& params) {
+Result<Plan> plan_spawn(Kernel& kernel, const Call& call, const api::SpawnParams& params) {
   const api::SpawnOptions options = params.options.value_or(api::SpawnOptions{});
   Plan plan;
 
@@ -235,6 +250,7 @@ Result<Plan> plan_spawn(const Kernel& kernel, const Call& call, const api::Spawn
   record.argv = params.command;
   record.cwd = directory;
   record.owner = call.client->principal().name();
+  record.owner_path = call.client->principal().path();
   if (options.labels) record.labels = *options.labels;
   if (const session::Session* from = kernel.origin_of(*call.client)) record.parent = from->key();
   record.correlation_id = kernel.correlation_of(*call.client, call.correlation_id);
@@ -271,8 +287,21 @@ Result<Plan> plan_spawn(const Kernel& kernel, const Call& call, const api::Spawn
     if (order.ipc) told.emplace_back("KAIRO_IPC_FD", ipc_descriptor);
   }
   if (!record.correlation_id.empty()) told.emplace_back("KAIRO_CORRELATION_ID", record.correlation_id);
+  // What is in the environment of root's daemon is nobody else's.
+  const ipc::Peer& peer = call.client->connection().peer();
+  const bool foreign = kernel.options().serves_users && peer.uid != ::geteuid();
+  const std::vector<std::string> users = foreign ? environment_of_user(peer.uid) : std::vector<std::string>();
   Environment environment =
-      environment_of(options.env_mode.value_or(api::EnvMode::inherit), *env ? &**env : nullptr, told);
+      environment_of(foreign ? users : base_environment(options.env_mode.value_or(api::EnvMode::inherit)),
+                     *env ? &**env : nullptr, told);
+  if (kernel.options().serves_users) {
+    if (kernel.link().protocol() < 3)
+      return Error(Code::unsupported,
+                   "the keeper that runs is too old to start a process as its caller; nothing was started");
+    keeper::Identity identity{peer.uid, peer.gid, {}};
+    for (const gid_t group : call.client->groups()) identity.groups.push_back(group);
+    order.identity = std::move(identity);
+  }
   bytes += environment.bytes.data.size() + environment.variables * sizeof(char*);
   if (bytes > limits::argv_env_bytes)
     return Error(Code::limit_exceeded, "arguments and environment together take " + std::to_string(bytes) +
@@ -296,7 +325,7 @@ Error already_exists(const Kernel& kernel, const Client& client, const session::
   Error error(Code::already_exists, "session \"" + existing.id() + "\" exists already" +
                                         (replace ? " and has not ended, so it cannot be replaced" : "") +
                                         "; nothing was started");
-  if (kernel.may_act(client.principal(), existing.record().owner))
+  if (kernel.may_act(client.principal(), existing.record().owned_by()))
     error.details.emplace_back("session", Error::Raw{reflect::to_msgpack(existing.view())});
   return error;
 }
@@ -333,7 +362,7 @@ void spawn(Kernel& kernel, Call& call, api::SpawnParams params, Reply<api::Spawn
     return reply(
         Error(Code::already_exists, "session \"" + id + "\" is being started already; nothing was started"));
   if (const session::Session* existing = kernel.sessions().find(id)) {
-    const bool may = kernel.may_act(call.client->principal(), existing->record().owner);
+    const bool may = kernel.may_act(call.client->principal(), existing->record().owned_by());
     if (!plan.replace || !may || !existing->ended() || existing->slot())
       return reply(already_exists(kernel, *call.client, *existing, plan.replace));
   }
@@ -376,7 +405,7 @@ void spawn(Kernel& kernel, Call& call, api::SpawnParams params, Reply<api::Spawn
       std::move(plan.order), std::move(call.descriptors),
       [&kernel, client = std::weak_ptr(call.client), reply, place = *place, subscribe = plan.subscribe,
        asked_at = SteadyClock::now(), ipc = std::make_shared<UniqueFd>(std::move(plan.ipc)),
-       principal = call.client->principal(),
+       peer = call.client->connection().peer(), groups = call.client->groups(),
        record = std::move(plan.record)](Result<keeper::Launched> launched) mutable {
         const std::string started_id = record.id;
         Counters& counters = kernel.counters();
@@ -395,7 +424,7 @@ void spawn(Kernel& kernel, Call& call, api::SpawnParams params, Reply<api::Spawn
             std::move(record), place.key, place.slot, &kernel.link().table().slot(place.slot)));
         session.launched(launched->pid, SystemTime(std::chrono::microseconds(launched->started_us)),
                          boot_clock_us());
-        if (*ipc) kernel.accept_for(session, std::move(*ipc), principal);
+        if (*ipc) kernel.accept_for(session, std::move(*ipc), peer, std::move(groups));
         auto owner = client.lock();
         if (owner && !owner->open()) owner = nullptr;
 

@@ -104,7 +104,6 @@ KAIRO_IN_CHILD long enter_private_network() {
 }
 
 KAIRO_IN_CHILD const char* enter(const Confinement& confinement, long& result) {
-  if (confinement.private_network && (result = enter_private_network()) < 0) return "network";
   if ((result = call(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)) < 0) return "no-new-privileges";
   if ((result = drop_capabilities()) < 0) return "capabilities";
   if ((result = call(SYS_landlock_restrict_self, confinement.ruleset, 0)) < 0) return "landlock";

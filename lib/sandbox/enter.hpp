@@ -8,12 +8,13 @@
 namespace kairo::sandbox {
 
 struct Confinement {
-  bool private_network = false;
+  bool private_network = false;     ///< The caller's part, before it gives up its identity.
   int ruleset = -1;                 ///< Of Landlock, borrowed; closes on exec.
   const void* filter = nullptr;     ///< struct sock_filter
   std::uint16_t filter_length = 0;  ///< Instructions.
 };
 
+/// All but the private network, after everything else that the child does.
 /// The name of the step that failed, and in `result` its -errno; nullptr when all hold. Irrevocable.
 const char* enter(const Confinement& confinement, long& result);
 

@@ -35,7 +35,9 @@ struct Record {
   std::string id;
   std::vector<std::string> argv;
   std::string cwd;
-  std::string owner;
+  std::string owner;  ///< Name of the principal that created it.
+  std::string
+      owner_path;  ///< Its path (access::Principal); empty in records of earlier daemons: the name is.
   std::map<std::string, std::string> labels;
   std::optional<api::Permissions> permissions;  ///< In force, normalised; none: not confined.
   std::string correlation_id;
@@ -51,13 +53,14 @@ struct Record {
   bool detach_descendants = false;
   bool stdout_pipe = true;
   bool stderr_pipe = true;
+  [[nodiscard]] const std::string& owned_by() const { return owner_path.empty() ? owner : owner_path; }
   static constexpr auto fields() {
     using S = Record;
     using reflect::defaulted;
     return std::tuple(
         defaulted("id", &S::id, ""), defaulted("argv", &S::argv, ""), defaulted("cwd", &S::cwd, ""),
-        defaulted("owner", &S::owner, ""), defaulted("labels", &S::labels, ""),
-        reflect::field("permissions", &S::permissions, ""),
+        defaulted("owner", &S::owner, ""), defaulted("ownerPath", &S::owner_path, ""),
+        defaulted("labels", &S::labels, ""), reflect::field("permissions", &S::permissions, ""),
         defaulted("correlationId", &S::correlation_id, ""), defaulted("causationId", &S::causation_id, ""),
         defaulted("parent", &S::parent, ""), defaulted("killGraceMs", &S::kill_grace_ms, ""),
         defaulted("retainBytes", &S::retain_bytes, ""), defaulted("deadlineBootUs", &S::deadline_boot_us, ""),

@@ -6,7 +6,7 @@ namespace {
 bool may_take(const DeviceClaim& had, const DeviceClaim& wanted) {
   if (had.session_key != 0) return had.session_key == wanted.session_key;
   if (had.connection != 0) return had.connection == wanted.connection;
-  return had.holder.owner == wanted.holder.owner;
+  return had.owned_by() == wanted.owned_by();
 }
 
 }  // namespace

@@ -19,9 +19,12 @@ namespace kairo::system {
 struct DeviceClaim {
   api::Device device;  ///< As it was at the time, without its holder.
   api::DeviceHolder holder;
+  std::string owner_path;         ///< Of the holder (access::Principal).
   std::uint64_t session_key = 0;  ///< 0: a connection's.
   std::uint64_t connection = 0;   ///< 0: a session's, or that of a connection of an earlier daemon.
   std::uint64_t serial = 0;       ///< Another one with each change of hands.
+
+  [[nodiscard]] const std::string& owned_by() const { return owner_path.empty() ? holder.owner : owner_path; }
 
   /// What is kept on disk.
   static constexpr auto fields() {
@@ -29,6 +32,7 @@ struct DeviceClaim {
     using reflect::defaulted;
     using reflect::field;
     return std::tuple(field("device", &S::device, ""), field("holder", &S::holder, ""),
+                      defaulted("ownerPath", &S::owner_path, ""),
                       defaulted("sessionKey", &S::session_key, ""));
   }
 };

@@ -78,7 +78,7 @@ const checks = {
     for (const item of told)
       expect(!/^(kernel|process|event|system|device)\./.test(item) || methods.includes(item),
              `kairo-protocol.7 tells of ${item}, which is no method`);
-    for (const header of ["methods", "session", "system", "device", "envelope", "metrics", "process_metrics"])
+    for (const header of ["methods", "session", "system", "device", "envelope", "policy", "metrics", "process_metrics"])
       for (const [, field] of read(`lib/api/${header}.hpp`).matchAll(/(?:field|defaulted)\(\s*"(\w+)"/g))
         expect(told.has(field), `kairo-protocol.7 does not tell of the field ${field} of lib/api/${header}.hpp`);
   },

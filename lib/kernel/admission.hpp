@@ -1,0 +1,34 @@
+// What a spawn gets of what it asks for: within the policy's ceilings, and within what the session that it
+// comes from has itself (SPEC 8.1, 8.2: a process inside Kairo cannot grant what it lacks).
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "access/policy.hpp"
+#include "api/confinement.hpp"
+#include "base/result.hpp"
+
+namespace kairo::kernel {
+
+class Kernel;
+
+struct Wanted {
+  std::string cwd;
+  std::optional<api::ResourceLimits> limits;
+  std::optional<api::Permissions> permissions;
+  std::optional<std::string> profile;
+};
+
+struct Granted {
+  std::optional<api::ResourceLimits> limits;
+  std::optional<api::Permissions> permissions;  ///< None: it is not confined.
+};
+
+/// E_PERMISSION_DENIED, with details.rule and details.path where there are such; E_INVALID_PARAMS for a
+/// profile that does not exist.
+Result<Granted> grant(const Kernel& kernel, const access::Principal& principal,
+                      const std::vector<access::Policy::Binding>& rules, const Wanted& wanted);
+
+}  // namespace kairo::kernel

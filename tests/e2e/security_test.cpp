@@ -1,0 +1,295 @@
+// Who may do what (SPEC 7.1, 7.2, 8.2, 3.1): processes inside sessions, several users, the policy. What needs
+// root or a second user says so where it cannot run.
+#include <csignal>
+#include <fstream>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <doctest/doctest.h>
+
+#include "e2e/support.hpp"
+
+using namespace kairo::test;
+
+namespace {
+
+/// kairoctl where every user can execute it, and the words of a shell's command that calls it.
+class Ctl {
+ public:
+  explicit Ctl(const TempDir& dir) : path_(dir.file("kairoctl")) {
+    ::chmod(dir.path().c_str(), 0755);
+    std::ifstream from(kairoctl_path(), std::ios::binary);
+    std::ofstream(path_, std::ios::binary) << from.rdbuf();
+    ::chmod(path_.c_str(), 0755);
+  }
+  [[nodiscard]] const std::string& path() const { return path_; }
+  /// kairoctl against the daemon, run by another user.
+  [[nodiscard]] Ran as(const Daemon& place, uid_t uid, const std::vector<std::string>& arguments) const {
+    const std::string id = std::to_string(uid);
+    std::vector<std::string> argv{"setpriv", "--reuid=" + id, "--regid=" + id, "--groups=" + std::to_string(uid + 1)};
+    auto own = place.ctl_argv(arguments);
+    own[0] = path_;
+    argv.insert(argv.end(), own.begin(), own.end());
+    StartOptions options;
+    options.env = {{"HOME", "/"}, {"XDG_RUNTIME_DIR", std::nullopt}};
+    options.cwd = "/";
+    return run(argv, {}, options);
+  }
+
+ private:
+  std::string path_;
+};
+
+constexpr uid_t alice = 12345, bob = 12355;
+
+bool skip_unless_root() {
+  if (::geteuid() == 0) return false;
+  MESSAGE("skipped: only root can serve, and become, several users");
+  return true;
+}
+
+/// What a shell script inside a session wrote to its stdout, after its end.
+std::string inside(const Daemon& place, const std::string& id, const std::string& script) {
+  REQUIRE(place.ctl({"spawn", "--id", id, "--", "sh", "-c", script}).code == 0);
+  REQUIRE(place.ctl({"wait", id}).code == 0);
+  return place.ctl({"logs", id, "--stream", "stdout"}).out;
+}
+
+std::string code_of(const std::string& text) {
+  return json_at(text, "/error/code");
+}
+
+}  // namespace
+
+TEST_SUITE_BEGIN("security");
+
+TEST_CASE("a process inside a session acts as that session: on what came from it, and on nothing else") {
+  Daemon place;
+  const Ctl ctl(place.dir());
+  const std::string sibling = spawned(place, {"--id", "sibling", "sleep", "1000"});
+  const std::string& call = ctl.path();
+  const std::string out = inside(place, "outer",
+                                 call + " spawn --id made sleep 1000; "       // its own
+                                        + call + " status sibling 2>&1; "     // its user's
+                                        + call + " kill sibling 2>&1; "       //
+                                        + call + " status outer 2>&1; "       // itself: not created by it
+                                        + call + " kernel stop 2>&1; "        //
+                                        + "setsid " + call + " ps; "          // from a session of its own
+                                        + "(" + call + " spawn --id deeper -- " + call + " status made)");
+  const auto lines = lines_of(out);
+  CAPTURE(out);
+  REQUIRE(lines.size() == 7);
+  CHECK(json_at(lines[0], "/owner") == "process:outer");
+  for (int i = 1; i <= 4; ++i) CHECK(code_of(lines[static_cast<std::size_t>(i)]) == "E_PERMISSION_DENIED");
+  CHECK(json_at(lines[5], "/id") == "made");  // ps knows nothing else
+  CHECK(json_at(lines[6], "/id") == "deeper");
+  // What one of its programs started may not reach up to what it has started itself.
+  place.ctl({"wait", "deeper"});
+  CHECK(json_at(place.ctl({"status", "deeper"}).out, "/exitCode") == "77");
+  // The user sees the whole tree.
+  CHECK(lines_of(place.ctl({"ps", "--all"}).out).size() == 4);
+  CHECK(place.ctl({"kill", "made"}).code == 0);
+  const std::string events = place.ctl({"events", "--topic", "kairo.security.denied"}).out;
+  CHECK(json_at(lines_of(events).at(0), "/data/principal") == "process:outer");
+  CHECK(json_at(lines_of(events).at(0), "/data/method") == "process.status");
+  CHECK(json_at(lines_of(events).at(0), "/data/target") == "sibling");
+}
+
+TEST_CASE("what a client says of itself gives it nothing") {
+  Daemon place;
+  const Ctl ctl(place.dir());
+  spawned(place, {"--id", "other", "sleep", "1000"});
+  const std::string& call = ctl.path();
+  const std::string out =
+      inside(place, "liar",
+             "KAIRO_PROCESS_ID=other " + call + " status other 2>&1; env -i " + call + " --socket " +
+                 place.socket() + " status other 2>&1; env -i " + call + " --socket " + place.socket() +
+                 " spawn --id child true");
+  const auto lines = lines_of(out);
+  CAPTURE(out);
+  REQUIRE(lines.size() == 3);
+  CHECK(code_of(lines[0]) == "E_PERMISSION_DENIED");
+  CHECK(code_of(lines[1]) == "E_PERMISSION_DENIED");
+  CHECK(json_at(lines[2], "/owner") == "process:liar");
+}
+
+TEST_CASE("an orphan is its session's, or nobody's: never its user") {
+  Daemon place;
+  const Ctl ctl(place.dir());
+  spawned(place, {"--id", "other", "sleep", "1000"});
+  const std::string answer = place.dir().file("answer"), go = place.dir().file("go");
+  // Two forks and a setsid: the shell in between has ended, the keeper is its parent.
+  const std::string script = "(setsid sh -c 'while [ ! -e " + go + " ]; do sleep 0.05; done; " + ctl.path() +
+                             " kill other > " + answer + ".part 2>&1; mv " + answer + ".part " + answer +
+                             "' &) ; sleep 1000";
+  spawned(place, {"--id", "parent", "sh", "-c", script});
+  place.dir().put("go", "");
+  eventually([&] { return ::access(answer.c_str(), F_OK) == 0; }, "the orphan has its answer");
+  CHECK(code_of(read_file(answer)) == "E_PERMISSION_DENIED");
+  CHECK(json_at(place.ctl({"status", "other"}).out, "/status") == "running");
+}
+
+TEST_CASE("a process number that is used again is not the session that had it") {
+  if (skip_unless_root()) return;
+  if (::access("/proc/sys/kernel/ns_last_pid", W_OK) != 0) {
+    MESSAGE("skipped: this kernel does not let numbers be chosen");
+    return;
+  }
+  Daemon place;
+  const Ctl ctl(place.dir());
+  const std::string& call = ctl.path();
+  // "gone" leaves something behind that only it may act on.
+  inside(place, "gone", call + " spawn --id left sleep 1000");
+  const std::string number = json_at(place.ctl({"status", "gone"}).out, "/pid");
+  const std::string before = std::to_string(std::stol(number) - 1);
+  // A session leader with the number of the session that has ended, inside another session.
+  const std::string script = "i=0; while [ $i -lt 500 ]; do i=$((i+1)); echo " + before +
+                             " > /proc/sys/kernel/ns_last_pid; setsid sh -c '[ $$ = " + number +
+                             " ] || exit 9; echo got; " + call + " kill left 2>&1; " + call +
+                             " spawn --id stolen true' ; [ $? = 9 ] || break; done";
+  const auto lines = lines_of(inside(place, "thief", script));
+  if (lines.empty()) {
+    MESSAGE("skipped: the number was not to be had");
+    return;
+  }
+  REQUIRE(lines.size() == 3);
+  CHECK(code_of(lines[1]) == "E_PERMISSION_DENIED");
+  CHECK(json_at(lines[2], "/owner") == "process:thief");
+}
+
+TEST_CASE("two users of one daemon: each its own processes, environment and view, and nothing of the other's") {
+  if (skip_unless_root()) return;
+  Daemon place({.arguments = {"--socket-mode", "0666"}, .env = {{"ROOTS_SECRET", "hidden"}}});
+  const Ctl ctl(place.dir());
+  const Ran mine = ctl.as(place, alice, {"run", "--", "sh", "-c", "id -u; id -g; id -G; echo ${ROOTS_SECRET:-none}"});
+  CAPTURE(mine.err);
+  CHECK(mine.out == "12345\n12345\n12345 12346\nnone\n");
+  REQUIRE(ctl.as(place, alice, {"spawn", "--clean-env", "--id", "hers", "--", "sh", "-c",
+                                "echo secret; echo ${ROOTS_SECRET:-none}; sleep 1000"})
+              .code == 0);
+  CHECK(json_at(ctl.as(place, alice, {"status", "hers"}).out, "/owner") == "user:12345");
+  for (const std::vector<std::string>& each :
+       {std::vector<std::string>{"status", "hers"}, {"logs", "hers"}, {"kill", "hers"}, {"write", "hers", "x"},
+        {"attach", "hers"}, {"cancel", "hers"}, {"forget", "hers"}, {"wait", "hers"}, {"kernel", "stop"}}) {
+    CAPTURE(each[0]);
+    const Ran refused = ctl.as(place, bob, each);
+    CHECK(refused.code == 77);
+    CHECK(code_of(refused.err) == "E_PERMISSION_DENIED");
+  }
+  CHECK(ctl.as(place, bob, {"ps"}).out.empty());
+  CHECK(ctl.as(place, bob, {"spawn", "--id", "hers", "true"}).err.find("sleep 1000") == std::string::npos);
+  const std::string seen = ctl.as(place, bob, {"events"}).out;
+  CHECK(seen.find("sleep") == std::string::npos);
+  CHECK(seen.find("user:12345") == std::string::npos);
+  CHECK(ctl.as(place, alice, {"events"}).out.find("kairo.process.spawned") != std::string::npos);
+  // Root sees all; its own processes run as root.
+  CHECK(json_at(place.ctl({"ps"}).out, "/id") == "hers");
+  CHECK(place.ctl({"run", "--", "id", "-u"}).out == "0\n");
+  eventually([&] { return place.ctl({"logs", "hers"}).out == "secret\nnone\n"; }, "both lines are there");
+  // A user's process inside is bound like any other.
+  const Ran nested = ctl.as(place, alice, {"run", "--", ctl.path(), "kill", "hers"});
+  CHECK(code_of(nested.err) == "E_PERMISSION_DENIED");
+}
+
+TEST_CASE("a user cannot start what only another may execute, nor in a directory that is closed to it") {
+  if (skip_unless_root()) return;
+  Daemon place({.arguments = {"--socket-mode", "0666"}});
+  const Ctl ctl(place.dir());
+  const std::string closed = place.dir().file("closed");
+  REQUIRE(::mkdir(closed.c_str(), 0700) == 0);
+  const Ran refused = ctl.as(place, alice, {"run", "--cwd", closed, "--", "true"});
+  CHECK(json_at(refused.err, "/error/details/errnoName") == "EACCES");
+  place.dir().put("mine", "#!/bin/sh\n", 0700);
+  CHECK(ctl.as(place, alice, {"run", "--", place.dir().file("mine")}).code == 126);
+}
+
+TEST_CASE("without --socket-mode another user is not served, and only root can serve others") {
+  if (skip_unless_root()) return;
+  Daemon place;
+  const Ctl ctl(place.dir());
+  CHECK(ctl.as(place, alice, {"--no-autostart", "ping"}).code != 0);
+  TempDir dir;
+  ::chmod(dir.path().c_str(), 0777);
+  const Ran ran = run({"setpriv", "--reuid=12345", "--regid=12345", "--clear-groups", kairod_path(), "--socket",
+                       dir.file("s"), "--state-dir", dir.file("st"), "--socket-mode", "0666"});
+  CHECK(ran.code == 64);
+  CHECK(ran.err.find("root") != std::string::npos);
+}
+
+TEST_CASE("the policy refuses by a rule that it names, and a reload changes it") {
+  TempDir files;
+  const std::string uid = std::to_string(::geteuid());
+  const auto policy = [&](const std::string& text) { return files.put("kairod.json", "{\"policy\": " + text + "}"); };
+  const std::string file = policy(R"({"rules": [
+    {"principal": "user:)" + uid + R"(/agent*", "methods": ["process.*", "kernel.info", "event.query"],
+     "limits": {"memory": 1000000}},
+    {"principal": "process:*", "methods": ["process.list", "process.status", "event.publish"]}]})");
+  Daemon place({.arguments = {"--config", file}});
+  const Ctl ctl(place.dir());
+  CHECK(place.ctl({"metrics"}).code == 0);  // no rule binds a plain user
+  const std::string refusal = inside(place, "bound", ctl.path() + " spawn true 2>&1");
+  CHECK(code_of(refusal) == "E_PERMISSION_DENIED");
+  CHECK(json_at(refusal, "/error/details/rule") == "policy.rules[1] (\"process:*\")");
+  CHECK(inside(place, "lists", ctl.path() + " ps").empty());
+  const std::string events = place.ctl({"events", "--topic", "kairo.security.denied"}).out;
+  CHECK(json_at(lines_of(events).at(0), "/data/rule") == "policy.rules[1] (\"process:*\")");
+
+  const auto test = [&](const std::string& who, const std::string& method) {
+    return place.ctl({"policy", "test", who, method});
+  };
+  CHECK(test("user:" + uid + "/agent-7", "process.kill").code == 0);
+  const Ran no = test("user:" + uid + "/agent-7", "device.claim");
+  CHECK(no.code == 77);
+  CHECK(json_at(no.out, "/allowed") == "false");
+  CHECK(json_at(no.out, "/rule") == "policy.rules[0] (\"user:" + uid + "/agent*\")");
+  CHECK(json_at(test("user:" + uid + "/agent-7", "process.spawn").out, "/limits/memory") == "1000000");
+  CHECK(test("process:bound", "process.spawn").code == 77);
+  CHECK(code_of(test("user:" + uid, "proces.spawn").err) == "E_INVALID_PARAMS");
+  CHECK(code_of(test("nobody", "process.spawn").err) == "E_INVALID_PARAMS");
+
+  policy(R"({"rules": []})");
+  ::kill(place.pids().daemon, SIGHUP);
+  eventually([&] { return test("process:bound", "process.spawn").code == 0; }, "the new policy holds");
+  CHECK(json_at(inside(place, "free", ctl.path() + " spawn true 2>&1"), "/owner") == "process:free");
+}
+
+TEST_CASE("a wrong policy is refused by name, and a reload keeps the one that holds") {
+  TempDir dir;
+  const auto check = [&](const std::string& text) {
+    StartOptions options;
+    options.env = {{"XDG_CONFIG_HOME", dir.path()}, {"KAIRO_IPC_SOCKET", std::nullopt}};
+    return run({kairod_path(), "--check-config", "--config", dir.put("c.json", text)}, {}, options);
+  };
+  const std::pair<const char*, const char*> wrong[] = {
+      {R"({"policy": {"rules": [{"principal": "root"}]}})", "policy.rules[0].principal must be user:UID"},
+      {R"({"policy": {"rules": [{"principal": "*", "metods": []}]}})", "methods"},
+      {R"({"policy": {"rules": [{"principal": "*"}, {"principal": "*", "limits": {"memory": "1G"}}]}})",
+       "policy.rules[1].limits.memory"},
+      {R"({"policy": {"undeclared": "stric"}})", "policy.undeclared names no profile"},
+      {R"({"policy": {"profiles": {"offline": {}}}})", "policy.profiles.offline"},
+      {R"({"policy": {"profiles": {"p": {"net": "some"}}}})", "policy.profiles.p.net"},
+      {R"({"policy": []})", "\"policy\" must be an object"},
+      {R"({"socketMode": "0066"})", "\"socketMode\" must be"},
+      {R"({"socketMode": 438})", "\"socketMode\" must be"},
+  };
+  for (const auto& [text, words] : wrong) {
+    CAPTURE(text);
+    const Ran ran = check(text);
+    CAPTURE(ran.err);
+    CHECK(ran.code == 64);
+    CHECK(ran.err.find(words) != std::string::npos);
+  }
+  const Ran good = check(R"({"policy": {"profiles": {"p": {"net": "none"}}, "undeclared": "p"}})");
+  CHECK(good.code == 0);
+  CHECK(json_at(good.out, "/policy/undeclared") == "p");
+
+  const std::string file = dir.put("kairod.json", R"({"policy": {"rules": [{"principal": "process:*", "methods": []}]}})");
+  Daemon place({.arguments = {"--config", file}});
+  const Ctl ctl(place.dir());
+  dir.put("kairod.json", R"({"policy": {"rules": 1}})");
+  ::kill(place.pids().daemon, SIGHUP);
+  eventually([&] { return place.said().find("was not reloaded") != std::string::npos; }, "the refusal is told");
+  CHECK(code_of(inside(place, "bound", ctl.path() + " ps 2>&1")) == "E_PERMISSION_DENIED");
+}
+
+TEST_SUITE_END();
