@@ -9,6 +9,7 @@ find_package(doctest REQUIRED)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(UDEV REQUIRED IMPORTED_TARGET libudev)
 pkg_check_modules(SQLITE REQUIRED IMPORTED_TARGET sqlite3)
+pkg_check_modules(SECCOMP REQUIRED IMPORTED_TARGET libseccomp)
 
 # Debian's msgpack-cxx headers cannot be installed beside Boost 1.81 (they pull in Boost 1.74), so
 # scripts/build unpacks the package below build/third_party and names the place here.

@@ -1,11 +1,12 @@
 # bash completion for kairoctl: commands, options, the values of options, and the ids of sessions.
 # Install as /usr/share/bash-completion/completions/kairoctl, or: source <(kairoctl completion bash)
 
-_kairoctl_commands="spawn run attach logs write close-stdin wait status ps kill pause resume cancel forget events
+_kairoctl_commands="spawn run attach logs write close-stdin wait status explain ps kill pause resume cancel forget events
 audit metrics devices policy ping info introspect kernel completion"
 _kairoctl_globals="--socket --no-autostart --reconnect --state-dir --any-owner --correlation-id --table --help"
 _kairoctl_program="--id --cwd --env --clean-env --label --replace --stdin --timeout --kill-grace --retain --when-full
---on-owner-exit --detach-descendants --cpus --memory --pids-limit --limit --limits-best-effort"
+--on-owner-exit --detach-descendants --cpus --memory --pids-limit --limit --limits-best-effort
+--allow-read --allow-write --net --connect-tcp --bind-tcp --ipc --profile"
 
 _kairoctl_options() {
   case $1 in
@@ -34,7 +35,8 @@ _kairoctl_takes_value() {
     --socket | --reconnect | --state-dir | --correlation-id | --id | --cwd | -e | --env | --label | --stdin | --stdout | --stderr | \
       --timeout | --kill-grace | --retain | --when-full | --on-owner-exit | --cpus | --memory | --pids-limit | --limit | --from | --stream | --since | --tail | \
       --offset | --status | --owner | -s | --signal | --scope | --escalate-after | --reason | --grace | --topic | --correlation | \
-      --count | --until | --principal | --method | --newest | --processes | --process | --subsystem | --type) return 0 ;;
+      --count | --until | --principal | --method | --newest | --processes | --process | --subsystem | --type | \
+      --allow-read | --allow-write | --net | --connect-tcp | --bind-tcp | --ipc | --profile) return 0 ;;
     -l | -n) return 0 ;;
   esac
   return 1
@@ -64,6 +66,9 @@ _kairoctl() {
     --stderr) COMPREPLY=($(compgen -W "pipe stdout null" -- "$cur")); return ;;
     --stream) COMPREPLY=($(compgen -W "stdout stderr" -- "$cur")); return ;;
     --when-full) COMPREPLY=($(compgen -W "drop-oldest block" -- "$cur")); return ;;
+    --net) COMPREPLY=($(compgen -W "none private all" -- "$cur")); return ;;
+    --ipc) COMPREPLY=($(compgen -W "none kernel all" -- "$cur")); return ;;
+    --profile) COMPREPLY=($(compgen -W "read-only workspace offline unconfined" -- "$cur")); return ;;
     --on-owner-exit) COMPREPLY=($(compgen -W "keep kill" -- "$cur")); return ;;
     --processes) COMPREPLY=($(compgen -W "keep stop" -- "$cur")); return ;;
     --process) COMPREPLY=($(compgen -W "$(kairoctl "${socket[@]}" --no-autostart ps --quiet 2> /dev/null)" -- "$cur")); return ;;
@@ -71,7 +76,7 @@ _kairoctl() {
     --status) COMPREPLY=($(compgen -W "running exited killed" -- "$cur")); return ;;
     --scope) COMPREPLY=($(compgen -W "group main all" -- "$cur")); return ;;
     -s | --signal) COMPREPLY=($(compgen -A signal -- "$cur")); return ;;
-    --socket) compopt -o default; return ;;
+    --socket | --allow-read | --allow-write) compopt -o default; return ;;
     --cwd | --state-dir) compopt -o dirnames; return ;;
   esac
   if _kairoctl_takes_value "$prev"; then return; fi
@@ -91,7 +96,7 @@ _kairoctl() {
       completion) COMPREPLY=($(compgen -W "bash zsh fish" -- "$cur")) ;;
       write | close-stdin | kill | pause | resume | cancel)
         COMPREPLY=($(compgen -W "$($ids 2> /dev/null)" -- "$cur")) ;;
-      attach | logs | wait | status | forget)
+      attach | logs | wait | status | explain | forget)
         COMPREPLY=($(compgen -W "$($ids --all 2> /dev/null)" -- "$cur")) ;;
     esac
   fi

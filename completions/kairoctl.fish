@@ -16,7 +16,7 @@ function __kairoctl_using
     return 1
 end
 
-set -l commands spawn run attach logs write close-stdin wait status ps kill pause resume cancel forget events \
+set -l commands spawn run attach logs write close-stdin wait status explain ps kill pause resume cancel forget events \
     audit metrics devices policy ping info introspect kernel completion
 set -l none "not __kairoctl_using $commands"
 
@@ -39,6 +39,7 @@ complete -c kairoctl -n $none -a write -d "Write to a session's standard input"
 complete -c kairoctl -n $none -a close-stdin -d "End a session's standard input"
 complete -c kairoctl -n $none -a wait -d 'Wait until sessions have ended'
 complete -c kairoctl -n $none -a status -d 'Print sessions'
+complete -c kairoctl -n $none -a explain -d "Say whether a session's permissions cover something"
 complete -c kairoctl -n $none -a ps -d 'List sessions'
 complete -c kairoctl -n $none -a kill -d 'Send a signal'
 complete -c kairoctl -n $none -a pause -d 'Stop sessions where they are'
@@ -76,6 +77,13 @@ complete -c kairoctl -n $program -s m -l memory -x -d 'Memory that it may use'
 complete -c kairoctl -n $program -l pids-limit -x -d 'Processes and threads that it may be'
 complete -c kairoctl -n $program -l limit -x -a 'cpu= memory= pids= openFiles= cpuSeconds= fileSize= wallMs=' -d 'A limit by its name'
 complete -c kairoctl -n $program -l limits-best-effort -d 'Run it also where some cannot be set'
+complete -c kairoctl -n $program -l allow-read -r -F -d 'Confine it; let it read below a path'
+complete -c kairoctl -n $program -l allow-write -r -F -d 'Confine it; let it change what is below a path'
+complete -c kairoctl -n $program -l net -x -a 'none private all' -d 'Confine it; network'
+complete -c kairoctl -n $program -l connect-tcp -x -d 'Confine it; let it connect to a TCP port'
+complete -c kairoctl -n $program -l bind-tcp -x -d 'Confine it; let it listen on a TCP port'
+complete -c kairoctl -n $program -l ipc -x -a 'none kernel all' -d 'Confine it; Unix sockets and System V IPC'
+complete -c kairoctl -n $program -l profile -x -a 'read-only workspace offline unconfined' -d 'Confine it by a profile'
 complete -c kairoctl -n $program -x -a '(__fish_complete_subcommand --fcs-skip=2)'
 complete -c kairoctl -n '__kairoctl_using spawn' -l stdout -x -a 'pipe null' -d 'Standard output'
 complete -c kairoctl -n '__kairoctl_using spawn' -l stderr -x -a 'pipe stdout null' -d 'Standard error'
@@ -124,7 +132,7 @@ complete -c kairoctl -n '__kairoctl_using audit' -s f -l follow -d 'Go on with w
 complete -c kairoctl -n '__kairoctl_using audit' -a verify
 
 complete -c kairoctl -n '__kairoctl_using write close-stdin kill pause resume cancel' -a '(__kairoctl_ids)'
-complete -c kairoctl -n '__kairoctl_using attach logs wait status forget' -a '(__kairoctl_ids --all)'
+complete -c kairoctl -n '__kairoctl_using attach logs wait status explain forget' -a '(__kairoctl_ids --all)'
 complete -c kairoctl -n '__kairoctl_using devices' -l process -x -a '(__kairoctl_ids)' -d 'Claim it for this session'
 complete -c kairoctl -n '__kairoctl_using devices' -l subsystem -x -d 'List only these'
 complete -c kairoctl -n '__kairoctl_using devices' -l type -x -d 'List only these'

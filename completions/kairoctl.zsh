@@ -44,6 +44,13 @@ _kairoctl() {
     '--pids-limit[processes and threads that it may be]:number:'
     '*--limit[a limit by its name]:NAME=VALUE:(cpu= memory= pids= openFiles= cpuSeconds= fileSize= wallMs=)'
     '--limits-best-effort[run it also where some cannot be set]'
+    '*--allow-read[confine it; let it read below a path]:path:_files'
+    '*--allow-write[confine it; let it change what is below a path]:path:_files'
+    '--net[confine it; network]:access:(none private all)'
+    '*--connect-tcp[confine it; let it connect to a TCP port]:port:'
+    '*--bind-tcp[confine it; let it listen on a TCP port]:port:'
+    '--ipc[confine it; Unix sockets and System V IPC]:access:(none kernel all)'
+    '--profile[confine it by a profile]:name:(read-only workspace offline unconfined)'
   )
   commands=(
     'spawn:start a program and leave it alone'
@@ -54,6 +61,7 @@ _kairoctl() {
     "close-stdin:end a session's standard input"
     'wait:wait until sessions have ended'
     'status:print sessions'
+    "explain:say whether a session's permissions cover something"
     'ps:list sessions'
     'kill:send a signal'
     'pause:stop sessions where they are'
@@ -99,6 +107,7 @@ _kairoctl() {
     close-stdin) _arguments $globals '1:session:_kairoctl_running' ;;
     wait) _arguments $globals '--timeout[give up after so long]:duration:' '*:session:_kairoctl_all' ;;
     status) _arguments $globals '--metrics[what their processes use, too]' '*:session:_kairoctl_all' ;;
+    explain) _arguments $globals '1:session:_kairoctl_all' '2:path or port:_files' ;;
     metrics)
       _arguments $globals '--kernel[what the daemon has counted]' '--prometheus[the same as text for Prometheus]' ;;
     forget) _arguments $globals '*:session:_kairoctl_all' ;;

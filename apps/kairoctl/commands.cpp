@@ -12,6 +12,7 @@ Action declare_write(OptionSet& set);        // stdin.cpp
 Action declare_close_stdin(OptionSet& set);  // stdin.cpp
 Action declare_wait(OptionSet& set);         // lifecycle.cpp
 Action declare_status(OptionSet& set);       // query.cpp
+Action declare_explain(OptionSet& set);      // query.cpp
 Action declare_ps(OptionSet& set);           // query.cpp
 Action declare_kill(OptionSet& set);         // lifecycle.cpp
 Action declare_pause(OptionSet& set);        // lifecycle.cpp
@@ -42,6 +43,7 @@ constexpr Command commands[] = {
     {"close-stdin", "End a session's standard input", declare_close_stdin},
     {"wait", "Wait until sessions have ended", declare_wait},
     {"status", "Print sessions", declare_status},
+    {"explain", "Say whether a session's permissions cover something", declare_explain},
     {"ps", "List sessions", declare_ps},
     {"kill", "Send a signal", declare_kill},
     {"pause", "Stop sessions where they are", declare_pause},

@@ -116,6 +116,59 @@ std::optional<api::ResourceLimits> limits_of(const ProgramOptions& o) {
   return out;
 }
 
+std::optional<std::vector<std::uint16_t>> ports(std::string_view option,
+                                                const std::vector<std::string>& texts) {
+  if (texts.empty()) return std::nullopt;
+  std::vector<std::uint16_t> out;
+  for (const std::string& text : texts) {
+    std::uint16_t port = 0;
+    const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), port);
+    if (failed != std::errc() || end != text.data() + text.size() || text.empty())
+      throw UsageError{std::string(option) + ": \"" + text + "\" is no port from 0 to 65535"};
+    out.push_back(port);
+  }
+  return out;
+}
+
+/// Where the path really leads, if it is there: a confined process may name no symbolic links in what it
+/// gives on, and what is shown of a session is then what holds. Relative ones count from the program's
+/// directory.
+std::vector<std::string> real_paths(const std::vector<std::string>& paths, const std::string& cwd) {
+  std::vector<std::string> out;
+  for (const std::string& each : paths) {
+    const std::string whole = each.starts_with('/') ? each : cwd + "/" + each;
+    char* real = realpath(whole.c_str(), nullptr);
+    out.emplace_back(real ? real : whole);
+    free(real);
+  }
+  return out;
+}
+
+std::optional<api::Permissions> permissions(const ProgramOptions& o, const std::string& cwd) {
+  if (o.allow_read.empty() && o.allow_write.empty() && o.net.empty() && o.connect_tcp.empty() &&
+      o.bind_tcp.empty() && o.ipc.empty())
+    return std::nullopt;
+  if (!o.profile.empty())
+    throw UsageError{
+        "--profile is a whole declaration: no --allow-read, --allow-write, --net, --connect-tcp, "
+        "--bind-tcp or --ipc beside it"};
+  api::Permissions out;
+  if (!o.allow_read.empty() || !o.allow_write.empty()) {
+    out.fs.emplace();
+    if (!o.allow_read.empty()) out.fs->read = real_paths(o.allow_read, cwd);
+    if (!o.allow_write.empty()) out.fs->write = real_paths(o.allow_write, cwd);
+  }
+  if (!o.connect_tcp.empty() || !o.bind_tcp.empty()) {
+    if (!o.net.empty())
+      throw UsageError{"--net does not go with --connect-tcp and --bind-tcp, which are ports alone"};
+    out.net = api::NetPorts{ports("--connect-tcp", o.connect_tcp), ports("--bind-tcp", o.bind_tcp)};
+  } else if (const auto net = enumerator<api::NetAccess>("--net", o.net)) {
+    out.net = *net;
+  }
+  out.ipc = enumerator<api::IpcAccess>("--ipc", o.ipc);
+  return out;
+}
+
 }  // namespace
 
 void declare_program_options(OptionSet& set, ProgramOptions& o) {
@@ -140,6 +193,14 @@ void declare_program_options(OptionSet& set, ProgramOptions& o) {
            "A limit: cpu, memory, pids, openFiles, cpuSeconds, fileSize or wallMs");
   set.flag("--limits-best-effort", o.limits_best_effort,
            "Run it also where the host cannot set some of the limits");
+  set.list("--allow-read", o.allow_read, "PATH", "Confine it; let it read and execute below PATH");
+  set.list("--allow-write", o.allow_write, "PATH", "Confine it; let it read and change what is below PATH");
+  set.value("--net", o.net, "ACCESS", "Confine it; network: none, private or all");
+  set.list("--connect-tcp", o.connect_tcp, "PORT", "Confine it; let it connect to a TCP port");
+  set.list("--bind-tcp", o.bind_tcp, "PORT", "Confine it; let it listen on a TCP port");
+  set.value("--ipc", o.ipc, "ACCESS", "Confine it; Unix sockets and System V IPC: none, kernel or all");
+  set.value("--profile", o.profile, "NAME",
+            "Confine it by a profile: read-only, workspace, offline, unconfined");
 }
 
 api::SpawnParams spawn_params(const ProgramOptions& o, const std::vector<std::string>& program) {
@@ -167,6 +228,8 @@ api::SpawnParams spawn_params(const ProgramOptions& o, const std::vector<std::st
   options.limits = limits_of(o);
   if (o.limits_best_effort) options.limits_mode = api::LimitsMode::best_effort;
   if (o.replace) options.replace = true;
+  options.permissions = permissions(o, *options.cwd);
+  if (!o.profile.empty()) options.profile = o.profile;
   options.subscribe = false;
   if (!o.labels.empty()) {
     options.labels.emplace();

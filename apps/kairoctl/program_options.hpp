@@ -28,6 +28,13 @@ struct ProgramOptions {
   std::string pids_limit;
   std::vector<std::string> limits;
   bool limits_best_effort = false;
+  std::vector<std::string> allow_read;
+  std::vector<std::string> allow_write;
+  std::string net;
+  std::vector<std::string> connect_tcp;
+  std::vector<std::string> bind_tcp;
+  std::string ipc;
+  std::string profile;
 };
 
 void declare_program_options(OptionSet& set, ProgramOptions& options);

@@ -142,4 +142,11 @@ Action declare_status(OptionSet& set) {
   return [ids, metrics](Context& context) { return print_status(context, *ids, *metrics); };
 }
 
+Action declare_explain(OptionSet& set) {
+  auto params = std::make_shared<api::ExplainParams>();
+  set.argument("ID", params->id, "Session");
+  set.argument("TARGET", params->target, "A path, tcp:PORT, udp:PORT or unix:PATH");
+  return [params](Context& context) { return call_and_print(context, "process.explain", *params); };
+}
+
 }  // namespace kairo::ctl

@@ -122,6 +122,14 @@ Result<Policy> Policy::read(std::string_view msgpack) {
               rule.principal + "\"");
     checked = check_undeclared(read, rule.undeclared, path + ".undeclared");
     if (!checked) return std::move(checked).error();
+    if (rule.permissions && rule.permissions->fs)
+      for (const auto& [paths, name] :
+           {std::pair(&rule.permissions->fs->read, "read"), std::pair(&rule.permissions->fs->write, "write")})
+        if (*paths)
+          for (const std::string& each : **paths)
+            if (!each.starts_with('/'))
+              return bad(path + ".permissions.fs." + name,
+                         "must be absolute paths: a ceiling does not go along with a working directory");
     if (rule.limits && rule.limits->cpu && !plain_number(*rule.limits->cpu))
       return bad(path + ".limits.cpu", "must be a number of cores above 0");
   }
@@ -167,6 +175,14 @@ std::optional<std::string_view> merge_limits(const api::ResourceLimits& ceiling,
   return passed;
 }
 
+void lower_limits(const api::ResourceLimits& ceiling, api::ResourceLimits& limits) {
+  reflect::for_each_field<api::ResourceLimits>([&](const auto& field) {
+    const auto& most = ceiling.*(field.member);
+    auto& value = limits.*(field.member);
+    if (most && (!value || *most < *value)) value = most;
+  });
+}
+
 Result<api::ResourceLimits> Policy::check_limits(const std::vector<Binding>& rules,
                                                  const Principal& principal,
                                                  const api::ResourceLimits& declared) {
@@ -180,11 +196,7 @@ Result<api::ResourceLimits> Policy::check_limits(const std::vector<Binding>& rul
                     "may not set limits." + std::string(*passed) + " to " + limit_text(declared, *passed) +
                         ", at most to " + limit_text(*each.rule->limits, *passed))
           .with("path", "params.options.limits." + std::string(*passed));
-    reflect::for_each_field<api::ResourceLimits>([&](const auto& field) {
-      const auto& ceiling = (*each.rule->limits).*(field.member);
-      auto& value = out.*(field.member);
-      if (ceiling && (!value || *ceiling < *value)) value = ceiling;
-    });
+    lower_limits(*each.rule->limits, out);
   }
   return out;
 }

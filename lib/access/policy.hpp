@@ -101,6 +101,9 @@ class Policy {
 std::optional<std::string_view> merge_limits(const api::ResourceLimits& ceiling,
                                              api::ResourceLimits& declared);
 
+/// Each limit that `ceiling` sets and `limits` does not, or sets higher, becomes that of `ceiling`.
+void lower_limits(const api::ResourceLimits& ceiling, api::ResourceLimits& limits);
+
 /// Whether `text` is as `pattern` says; * stands for any characters, none too.
 bool matches_glob(std::string_view pattern, std::string_view text);
 

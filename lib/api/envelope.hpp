@@ -75,6 +75,10 @@ struct Event {
 };
 void append_event(std::string& out, const Event& event);
 
+/// The EVENT by which a client hands over one end of a pair of Unix sockets, which then is a connection of
+/// its own under the same rights; sent over KAIRO_IPC_FD, which several processes share.
+inline constexpr std::string_view connect_event = "kairo.connect";
+
 /// An event that goes to several: the members of its map, encoded once. `subscriptionId`, in which their
 /// frames differ, is the last member of an Event and is put behind them.
 struct EncodedEvent {

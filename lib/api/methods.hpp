@@ -24,6 +24,22 @@ struct PingResult {
   }
 };
 
+/// What this host can enforce of a declaration of permissions.
+struct ConfinementInfo {
+  std::int32_t landlock_abi = 0;
+  bool seccomp = false;
+  bool private_network = false;
+  std::vector<std::string> missing;
+  static constexpr auto fields() {
+    using S = ConfinementInfo;
+    return std::tuple(field("landlockAbi", &S::landlock_abi, "Version of Landlock; 0 where there is none"),
+                      field("seccomp", &S::seccomp, "Whether system calls can be filtered"),
+                      field("privateNetwork", &S::private_network, "Whether net \"private\" can be had"),
+                      field("missing", &S::missing,
+                            "What stands in the way of permissions, one sentence each; else empty"));
+  }
+};
+
 struct InfoResult {
   std::string version;
   std::uint32_t protocol_version = 1;
@@ -40,6 +56,7 @@ struct InfoResult {
   std::uint64_t running = 0;
   std::map<std::string, std::uint64_t> limits;
   std::map<std::string, bool> features;
+  ConfinementInfo confinement;
   static constexpr auto fields() {
     using S = InfoResult;
     return std::tuple(field("version", &S::version, "Version of the program"),
@@ -56,7 +73,8 @@ struct InfoResult {
                       field("sessions", &S::sessions, "Sessions known, ended ones included"),
                       field("running", &S::running, "Sessions that run"),
                       field("limits", &S::limits, "Every bound in force, by name"),
-                      field("features", &S::features, "What works on this host, by name"));
+                      field("features", &S::features, "What works on this host, by name"),
+                      field("confinement", &S::confinement, "What this host can enforce of permissions"));
   }
 };
 
@@ -149,6 +167,43 @@ struct SpawnParams {
                       field("cwd", &S::cwd, "As options.cwd (ProcessConfig)"),
                       field("env", &S::env, "As options.env (ProcessConfig)"),
                       field("limits", &S::limits, "As options.limits (ProcessConfig)"));
+  }
+};
+
+struct ExplainParams {
+  std::string id;
+  std::string target;
+  static constexpr auto fields() {
+    return std::tuple(field("id", &ExplainParams::id, "Session"),
+                      field("target", &ExplainParams::target, "A path, tcp:PORT, udp:PORT or unix:PATH"));
+  }
+};
+
+/// One thing that can be done to a target.
+struct AccessExplained {
+  std::string access;
+  bool allowed = false;
+  std::optional<std::string> by;
+  std::optional<std::string> would;
+  static constexpr auto fields() {
+    using S = AccessExplained;
+    return std::tuple(field("access", &S::access, "read, write, connect, bind or send"),
+                      field("allowed", &S::allowed, "Whether the declaration covers it"),
+                      field("by", &S::by, "The line of the declaration that does"),
+                      field("would", &S::would, "The option of kairoctl that would"));
+  }
+};
+
+struct ExplainResult {
+  std::string target;
+  bool confined = false;
+  std::vector<AccessExplained> accesses;
+  static constexpr auto fields() {
+    using S = ExplainResult;
+    return std::tuple(
+        field("target", &S::target, "What was asked about"),
+        field("confined", &S::confined, "False: the session has no declaration, and nothing is denied"),
+        field("accesses", &S::accesses, "What can be done to it"));
   }
 };
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <climits>
+#include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
 #include <poll.h>
@@ -37,6 +39,58 @@ Result<void> check_server(int socket, const ConnectOptions& options, const std::
       .with("socket", path);
 }
 
+/// The descriptor that a confined process was given (SPEC 8.1), where it still is what it was; else -1.
+int given_descriptor() {
+  const char* text = getenv("KAIRO_IPC_FD");
+  if (!text || !*text) return -1;
+  char* end = nullptr;
+  const long number = strtol(text, &end, 10);
+  int domain = 0;
+  socklen_t size = sizeof domain;
+  const bool good = *end == '\0' && number >= 0 && number <= INT_MAX &&
+                    getsockopt(static_cast<int>(number), SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 &&
+                    domain == AF_UNIX;
+  return good ? static_cast<int>(number) : -1;
+}
+
+/// A connection of our own by way of one that all processes of a session share: frames of several on one
+/// stream would be nobody's. Its end travels with one EVENT, which is sent whole or not at all.
+Result<UniqueFd> connect_through(int given) {
+  int ends[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
+    return system_error("cannot make a pair of sockets", errno);
+  UniqueFd ours(ends[0]);
+  const UniqueFd theirs(ends[1]);
+  api::Event event;
+  event.type = api::connect_event;
+  event.data.msgpack = "\x80";  // an empty map
+  std::string frame;
+  api::append_event(frame, event);
+  iovec piece{frame.data(), frame.size()};
+  msghdr message{};
+  message.msg_iov = &piece;
+  message.msg_iovlen = 1;
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  cmsghdr* head = CMSG_FIRSTHDR(&message);
+  head->cmsg_level = SOL_SOCKET;
+  head->cmsg_type = SCM_RIGHTS;
+  head->cmsg_len = CMSG_LEN(sizeof(int));
+  const int fd = theirs.get();
+  std::memcpy(CMSG_DATA(head), &fd, sizeof fd);
+  long sent;
+  do sent = sendmsg(given, &message, MSG_NOSIGNAL);
+  while (sent < 0 && errno == EINTR);
+  // Not as a daemon that is merely gone: to start another one is nothing that a confined process can do.
+  if (sent < 0)
+    return system_error(
+        "cannot reach the daemon over the connection that this confined process was given "
+        "(KAIRO_IPC_FD), and it may make no other",
+        errno, Code::permission_denied);
+  return ours;
+}
+
 }  // namespace
 
 bool is_unreachable(const Error& error) {
@@ -46,6 +100,11 @@ bool is_unreachable(const Error& error) {
 
 Result<Channel> Channel::connect(const ConnectOptions& options) {
   std::string path = options.socket.empty() ? resolve_socket() : options.socket;
+  if (const int given = options.socket.empty() ? given_descriptor() : -1; given >= 0) {
+    auto own = connect_through(given);
+    if (!own) return std::move(own).error();
+    return Channel(*std::move(own), std::move(path));
+  }
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof address.sun_path)

@@ -30,7 +30,9 @@
 namespace kairo::client {
 
 struct ConnectOptions {
-  std::string socket = {};  ///< Path; empty: resolve_socket().
+  /// Path; empty: by way of the descriptor that KAIRO_IPC_FD names, where there is one, else
+  /// resolve_socket().
+  std::string socket = {};
   /// Talk to a daemon that runs as another user, too. Root and oneself are always trusted.
   bool any_owner = false;
 };

@@ -23,7 +23,7 @@ int descriptors_for(const Launch& order) {
 
 std::size_t descriptors_sent(const Launch& order) {
   return (order.standard_input == Stdio::fd) + (order.standard_output == Stdio::fd) +
-         (order.standard_error == Stdio::fd);
+         (order.standard_error == Stdio::fd) + order.ipc;
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <linux/filter.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
@@ -17,6 +18,8 @@
 #include <vector>
 
 #include "base/clock.hpp"
+#include "sandbox/enter.hpp"
+#include "sandbox/ruleset.hpp"
 
 // The child runs on the launcher's memory: no instrumentation may keep books there, and no canary is set up.
 #define KAIRO_IN_CHILD __attribute__((no_sanitize("address", "undefined"), no_stack_protector, noinline))
@@ -42,6 +45,8 @@ struct ChildTask {
   int low[3];
   unsigned first_low;
   unsigned past_low;
+  int ipc = -1;  ///< The descriptor that becomes 3.
+  const sandbox::Confinement* confinement = nullptr;
   const char* step = nullptr;
   int error_number = 0;
 };
@@ -49,6 +54,8 @@ struct ChildTask {
 namespace {
 
 constexpr std::size_t stack_bytes = 64u << 10;
+/// Of Launch::ipc in the program; the reserved ones lie above it.
+constexpr int ipc_descriptor = 3;
 constexpr std::string_view default_path = "/usr/local/bin:/usr/bin:/bin";
 
 /// Not glibc's wrappers: syscall() touches nothing but errno, which the launcher does not look at meanwhile.
@@ -109,6 +116,9 @@ KAIRO_IN_CHILD int run_child(void* argument) {
   if (task.file_size.rlim_max != 0 &&
       (result = call(SYS_prlimit64, 0, RLIMIT_FSIZE, word(&task.file_size), 0)) < 0)
     fail(task, "limits", result);
+  // While it still is who the keeper is: what another user may not do, root does for it.
+  if (task.confinement && task.confinement->private_network)
+    if ((result = sandbox::enter_private_network()) < 0) fail(task, "network", result);
   if (task.gids) {
     // These change this task alone; glibc's wrappers would change every thread of the keeper.
     if ((result = call(SYS_setgroups, static_cast<long>(task.gid_count), word(task.gids))) < 0)
@@ -121,6 +131,10 @@ KAIRO_IN_CHILD int run_child(void* argument) {
   const std::uint64_t none = 0;
   if ((result = call(SYS_rt_sigprocmask, SIG_SETMASK, word(&none), 0, sizeof none)) < 0)
     fail(task, "signals", result);
+  if (task.ipc >= 0 && (result = call(SYS_dup3, task.ipc, ipc_descriptor, 0)) < 0)
+    fail(task, "stdio", result);
+  if (task.confinement)
+    if (const char* step = sandbox::enter(*task.confinement, result)) fail(task, step, result);
   fail(task, "exec", execute(task));
   return 127;
 }
@@ -238,12 +252,15 @@ std::vector<std::string> candidates(const std::string& program, std::string_view
 /// What a failed exec was about, for people: "foo in PATH /usr/bin:/bin", "./foo in /home/me", "/bin/foo".
 std::string exec_object(const Launch& order, int error_number) {
   const std::string& program = order.argv[0];
-  if (program.find('/') == std::string::npos) return program + " in PATH " + std::string(search_path(order));
+  const char* confined =
+      error_number == EACCES && order.confinement ? " (its permissions may not cover it)" : "";
+  if (program.find('/') == std::string::npos)
+    return program + " in PATH " + std::string(search_path(order)) + confined;
   std::string object = program[0] == '/' ? program : program + " in " + order.cwd;
   const std::string full = program[0] == '/' ? program : order.cwd + "/" + program;
   struct stat status {};
   if (error_number == ENOENT && ::stat(full.c_str(), &status) == 0) object += " (its interpreter)";
-  return object;
+  return object + confined;
 }
 
 LaunchError pipe_error(int error_number) {
@@ -263,7 +280,7 @@ Result<Launcher> Launcher::make(FileLimit files) {
   out.null_ = UniqueFd(::open("/dev/null", O_RDWR | O_CLOEXEC));
   if (!out.null_) return system_error("cannot open /dev/null", errno);
   for (UniqueFd& each : out.low_) {
-    each = UniqueFd(::fcntl(out.null_.get(), F_DUPFD_CLOEXEC, 3));
+    each = UniqueFd(::fcntl(out.null_.get(), F_DUPFD_CLOEXEC, ipc_descriptor + 1));
     if (!each) return system_error("cannot reserve descriptors for launches", errno);
   }
   void* stack =
@@ -276,7 +293,8 @@ Result<Launcher> Launcher::make(FileLimit files) {
 Launcher::Launcher(Launcher&& other) noexcept
     : files_(other.files_),
       null_(std::move(other.null_)),
-      low_{std::move(other.low_[0]), std::move(other.low_[1]), std::move(other.low_[2])},
+      low_{std::move(other.low_[0]), std::move(other.low_[1]), std::move(other.low_[2]),
+           std::move(other.low_[3]), std::move(other.low_[4])},
       stack_(std::exchange(other.stack_, nullptr)),
       has_clone3_(other.has_clone3_),
       has_into_cgroup_(other.has_into_cgroup_) {}
@@ -363,6 +381,28 @@ std::variant<Child, LaunchError> Launcher::launch(const Launch& order, std::span
     }
   }
 
+  UniqueFd ipc;
+  if (order.ipc) {
+    if (next_descriptor >= descriptors.size())
+      return LaunchError{"descriptors", EBADF, "too few came with the order"};
+    ipc = std::move(descriptors[next_descriptor++]);
+  }
+  UniqueFd ruleset;
+  sandbox::Confinement confinement;
+  if (order.confinement) {
+    auto made = sandbox::make_ruleset(*order.confinement);
+    if (auto* failed = std::get_if<sandbox::RulesetFailure>(&made))
+      return LaunchError{failed->step, failed->error_number, std::move(failed->object)};
+    ruleset = std::get<UniqueFd>(std::move(made));
+    const std::string& filter = order.confinement->filter.data;
+    if (filter.empty() || filter.size() % sizeof(sock_filter) != 0 ||
+        filter.size() / sizeof(sock_filter) > BPF_MAXINSNS)
+      return LaunchError{"seccomp", EINVAL, "a filter that is none"};
+    confinement.private_network = order.confinement->private_network;
+    confinement.filter = filter.data();
+    confinement.filter_length = static_cast<std::uint16_t>(filter.size() / sizeof(sock_filter));
+  }
+
   ChildTask task{};
   const auto argv = pointers(order.argv);
   const auto env = pointers(order.env);
@@ -389,11 +429,21 @@ std::variant<Child, LaunchError> Launcher::launch(const Launch& order, std::span
     for (const UniqueFd& each : low_) ::dup3(null_.get(), each.get(), O_CLOEXEC);
   };
   task.first_low = static_cast<unsigned>(low_[0].get());
-  for (int i = 0; i < 3; ++i) {
-    task.low[i] = low_[i].get();
+  if (order.ipc) task.ipc = low_[3].get();
+  if (order.confinement) {
+    confinement.ruleset = low_[4].get();
+    task.confinement = &confinement;
+  }
+  for (int i = 0; i < low_descriptors; ++i) {
+    if (i < 3) task.low[i] = low_[i].get();
     task.first_low = std::min(task.first_low, static_cast<unsigned>(low_[i].get()));
     task.past_low = std::max(task.past_low, static_cast<unsigned>(low_[i].get()) + 1);
-    const int from = theirs[i] ? theirs[i].get() : kinds[i] == Stdio::to_stdout ? low_[1].get() : null_.get();
+    if ((i == 3 && !ipc) || (i == 4 && !ruleset)) continue;
+    const int from = i == 3                         ? ipc.get()
+                     : i == 4                       ? ruleset.get()
+                     : theirs[i]                    ? theirs[i].get()
+                     : kinds[i] == Stdio::to_stdout ? low_[1].get()
+                                                    : null_.get();
     if (::dup3(from, low_[i].get(), O_CLOEXEC) < 0) {
       const int error_number = errno;
       clear_low();
@@ -401,6 +451,7 @@ std::variant<Child, LaunchError> Launcher::launch(const Launch& order, std::span
     }
   }
   for (UniqueFd& each : theirs) each.reset();
+  ipc.reset();
   const pid_t pid = clone_child(task, joining, child);
   const int clone_errno = errno;
   clear_low();

@@ -4,7 +4,7 @@
 //
 // The child is made by clone3(CLONE_VM | CLONE_VFORK): nothing is copied, and the launcher stands still until
 // the program runs, so that a failure comes back through shared memory. CLONE_FILES keeps the price
-// independent of how many descriptors the keeper holds: the child's ends are put on three low descriptors
+// independent of how many descriptors the keeper holds: the child's ends are put on low descriptors
 // reserved for this, the child shares the table at first and unshares only what lies below and at them.
 // Copying 40,000 descriptors, as fork and vfork do, costs more than the launch.
 #pragma once
@@ -68,19 +68,21 @@ class Launcher {
   Launcher& operator=(Launcher&&) = delete;
   ~Launcher();
 
-  /// `descriptors`: for each Stdio::fd, in the order stdin, stdout, stderr. `joining`: the control groups
+  /// `descriptors`: for each Stdio::fd, in the order stdin, stdout, stderr; then that of Launch::ipc.
+  /// `joining`: the control groups
   /// that the child is to be in.
   std::variant<Child, LaunchError> launch(const Launch& order, std::span<UniqueFd> descriptors,
                                           const cgroup::Joining& joining = {});
 
  private:
+  static constexpr int low_descriptors = 5;
   explicit Launcher(FileLimit files) : files_(files) {}
   pid_t clone_child(struct ChildTask& task, const cgroup::Joining& joining, Child& child);
   long try_clone3(struct ChildTask& task, int group, UniqueFd& process);
 
   FileLimit files_;
   UniqueFd null_;
-  UniqueFd low_[3];
+  UniqueFd low_[low_descriptors];  ///< The three, that of Launch::ipc, and Landlock's ruleset.
   char* stack_ = nullptr;
   bool has_clone3_ = true;
   bool has_into_cgroup_ = true;

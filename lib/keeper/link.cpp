@@ -25,6 +25,7 @@ constexpr std::chrono::seconds stop_timeout{1};
 constexpr std::chrono::milliseconds retry_delay{20};
 /// Keepers before know no Upgrade.
 constexpr std::uint32_t first_version_to_upgrade = 2;
+constexpr std::uint32_t first_version_to_confine = 3;
 /// An ended session takes no descriptor in the keeper, only its slot and some memory.
 constexpr std::chrono::milliseconds release_delay{5};
 constexpr std::size_t releases_max = 256;
@@ -46,7 +47,14 @@ Error launch_error(const std::string& program, const LaunchFailed& failed) {
     text += "step " + failed.step + ": " + describe_errno(failed.error_number);
   else
     text += "step " + failed.step + " with \"" + failed.object + "\": " + describe_errno(failed.error_number);
-  return Error(exhausted ? Code::limit_exceeded : Code::spawn_failed, text + "; no session was created")
+  // What the host refused when it was to enforce the declared permissions.
+  const bool unenforceable = failed.step == "network" || failed.step == "no-new-privileges" ||
+                             failed.step == "capabilities" || failed.step == "landlock" ||
+                             failed.step == "seccomp";
+  return Error(unenforceable ? Code::unsupported
+               : exhausted   ? Code::limit_exceeded
+                             : Code::spawn_failed,
+               text + "; no session was created")
       .with("errno", std::int64_t{failed.error_number})
       .with("errnoName", errno_name(failed.error_number))
       .with("step", failed.step)
@@ -524,10 +532,22 @@ void Link::launch(Launch order, std::vector<UniqueFd> descriptors, LaunchDone do
   };
   const std::string program = order.argv.empty() ? std::string() : order.argv[0];
   if (impl.lost) return refuse(lost_error("\"" + program + "\" was not started"));
+  if (order.confinement && impl.protocol < first_version_to_confine)
+    return refuse(Error(Code::unsupported, "\"" + program +
+                                               "\" was not started: the keeper that holds this daemon's "
+                                               "processes is of an earlier version and cannot confine; it is "
+                                               "replaced when none of its processes runs"));
   std::size_t bytes = order.record.data.size();
+  std::size_t values = 0;  // of the confinement, which count like strings
+  if (order.confinement) {
+    values = order.confinement->paths.size() * 8 + order.confinement->ports.size() * 5;
+    bytes += order.confinement->filter.data.size();
+    for (const sandbox::PathRule& each : order.confinement->paths) bytes += each.path.size() + 64;
+    bytes += order.confinement->ports.size() * 32;
+  }
   for (const std::string& each : order.argv) bytes += each.size() + 8;
   bytes += order.env.data.size();
-  if (order.argv.size() > launch_strings_max || bytes > message_bytes_max - 4096 * 8)
+  if (order.argv.size() + values > launch_strings_max || bytes > message_bytes_max - 4096 * 8)
     return refuse(launch_error(program, LaunchFailed{0, "argv", E2BIG, ""}));
   order.token = impl.next_token++;
   impl.pending_keys[order.key] = order.token;

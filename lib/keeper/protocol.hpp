@@ -26,6 +26,7 @@
 #include "base/result.hpp"
 #include "cgroup/layout.hpp"
 #include "reflect/fields.hpp"
+#include "sandbox/plan.hpp"
 
 namespace kairo::keeper {
 
@@ -189,6 +190,8 @@ struct Launch {
   bool detach_descendants = false;
   std::optional<Identity> identity;  ///< None: as the keeper.
   std::optional<LaunchLimits> limits;
+  std::optional<sandbox::Plan> confinement;
+  bool ipc = false;  ///< One more descriptor comes behind those of the stdio, to be 3 in the program.
   std::string mark;  ///< Session id; a process belongs to it whose environment has KAIRO_PROCESS_ID=mark.
   reflect::Bytes record;  ///< kairod's own; kept and given back with HeldSession.
   static constexpr auto fields() {
@@ -200,6 +203,7 @@ struct Launch {
                       field("retainBytes", &S::retain_bytes, ""), field("killGraceMs", &S::kill_grace_ms, ""),
                       field("detachDescendants", &S::detach_descendants, ""),
                       field("identity", &S::identity, ""), field("limits", &S::limits, ""),
+                      field("confinement", &S::confinement, ""), defaulted("ipc", &S::ipc, ""),
                       field("mark", &S::mark, ""), field("record", &S::record, ""));
   }
 };

@@ -22,8 +22,13 @@ struct Wanted {
 };
 
 struct Granted {
-  std::optional<api::ResourceLimits> limits;
-  std::optional<api::Permissions> permissions;  ///< None: it is not confined.
+  api::ResourceLimits limits;
+  /// Those of them that a rule or the session that it comes from demands: the host must be able to set them.
+  api::ResourceLimits imposed;
+  std::optional<api::Permissions> permissions;  ///< In normal form; none: it is not confined.
+  /// Somebody bounds what it may be permitted: paths must not lead through symbolic links, which whoever is
+  /// bounded may have laid to where it may not go.
+  bool bounded = false;
 };
 
 /// E_PERMISSION_DENIED, with details.rule and details.path where there are such; E_INVALID_PARAMS for a

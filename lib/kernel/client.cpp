@@ -45,7 +45,8 @@ Result<void> Client::on_frame(const wire::Frame& frame, std::vector<UniqueFd>& d
   if (frame.type == wire::FrameType::event) {
     ++counters.client_event_frames;
     auto refused = kernel_.audit().refusal("event.publish");
-    auto taken = refused ? Result<void>(*refused) : take_client_event(kernel_, shared_from_this(), *payload);
+    auto taken = refused ? Result<void>(*refused)
+                         : take_client_event(kernel_, shared_from_this(), *payload, descriptors);
     if (kernel_.audit().on()) {
       // It is not answered, and acts all the same.
       static const Method* const publish = kernel_.methods().find("event.publish");

@@ -240,9 +240,14 @@ void event_publish(Kernel& kernel, Call& call, api::PublishParams params, Reply<
 }
 
 Result<void> take_client_event(Kernel& kernel, const std::shared_ptr<Client>& client,
-                               const msgpack::object& payload) {
+                               const msgpack::object& payload, std::vector<UniqueFd>& descriptors) {
   auto event = reflect::from_object<api::Event>(payload, "event", reflect::Unknown::ignore);
   if (!event) return std::move(event).error();
+  if (event->type == api::connect_event) {
+    if (descriptors.size() != 1)
+      return Error(Code::invalid_request, "kairo.connect comes with one descriptor, a connected Unix socket");
+    return kernel.accept_further(*client, std::move(descriptors[0]));
+  }
   if (const Method* method = kernel.methods().find("event.publish"))
     if (auto admitted = kernel.admit(client->principal(), client->rules(), *method); !admitted)
       return std::move(admitted).error();

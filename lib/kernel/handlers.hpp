@@ -33,6 +33,7 @@ void resume(Kernel&, Call&, api::IdParams, Reply<api::ProcessSession>);
 void cancel(Kernel&, Call&, api::CancelParams, Reply<api::ProcessSession>);
 void forget(Kernel&, Call&, api::IdParams, Reply<api::Done>);
 void resize(Kernel&, Call&, api::ResizeParams, Reply<api::Done>);
+void explain(Kernel&, Call&, api::ExplainParams, Reply<api::ExplainResult>);
 void stdin_write(Kernel&, Call&, api::StdinWriteParams, Reply<api::StdinWriteResult>);
 void stdin_close(Kernel&, Call&, api::IdParams, Reply<api::Done>);
 
@@ -47,8 +48,10 @@ void event_subscribe(Kernel&, Call&, api::EventSubscribeParams, Reply<api::Event
 void event_unsubscribe(Kernel&, Call&, api::SubscriptionParams, Reply<api::Done>);
 void event_query(Kernel&, Call&, api::EventQueryParams, Reply<api::EventQueryResult>);
 void event_publish(Kernel&, Call&, api::PublishParams, Reply<api::PublishResult>);
-/// An EVENT frame that a client sent (SPEC 7.4): kairo.cancel, or as event.publish; nothing is answered.
-Result<void> take_client_event(Kernel&, const std::shared_ptr<Client>&, const msgpack::object& payload);
+/// An EVENT frame that a client sent (SPEC 7.4): kairo.cancel, kairo.connect, or as event.publish; nothing is
+/// answered.
+Result<void> take_client_event(Kernel&, const std::shared_ptr<Client>&, const msgpack::object& payload,
+                               std::vector<UniqueFd>& descriptors);
 
 // audit_methods.cpp
 void audit_query(Kernel&, Call&, api::AuditQueryParams, Reply<api::AuditQueryResult>);

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 #include <boost/asio/post.hpp>
@@ -130,6 +132,17 @@ void Kernel::serve(UniqueFd socket, const ipc::Peer& peer, access::Principal pri
     }
     groups = std::move(*read);
   }
+  serve_as(std::move(socket), peer, std::move(principal), std::move(groups));
+}
+
+Client* Kernel::serve_as(UniqueFd socket, const ipc::Peer& peer, access::Principal principal,
+                         std::vector<gid_t> groups) {
+  if (clients_.size() + waiting_peers_.size() >= settings().connections) {
+    ++counters_.refused_connections;
+    log("refused a connection of " + ipc::describe(peer) + ": " + std::to_string(clients_.size()) +
+        " are served");
+    return nullptr;
+  }
   auto connection = std::make_shared<ipc::Connection>(io_, std::move(socket), peer, batch_,
                                                       settings().frame_bytes, &counters_.traffic);
   auto client =
@@ -138,6 +151,28 @@ void Kernel::serve(UniqueFd socket, const ipc::Peer& peer, access::Principal pri
   ++counters_.connections;
   connection->start(client);
   monitor_.wake();
+  return client.get();
+}
+
+void Kernel::accept_for(const session::Session& session, UniqueFd socket, const ipc::Peer& spawner,
+                        std::vector<gid_t> groups) {
+  serve_as(std::move(socket), {spawner.uid, spawner.gid, session.pid()},
+           access::Principal::process(spawner.uid, session.record().owned_by(), session.id(), session.key()),
+           std::move(groups));
+}
+
+Result<void> Kernel::accept_further(const Client& client, UniqueFd socket) {
+  int domain = 0, type = 0;
+  socklen_t size = sizeof domain;
+  sockaddr_un peer{};
+  socklen_t peer_size = sizeof peer;
+  const bool good = ::getsockopt(socket.get(), SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 &&
+                    ::getsockopt(socket.get(), SOL_SOCKET, SO_TYPE, &type, &size) == 0 && domain == AF_UNIX &&
+                    type == SOCK_STREAM &&
+                    ::getpeername(socket.get(), reinterpret_cast<sockaddr*>(&peer), &peer_size) == 0;
+  if (!good) return Error(Code::invalid_request, "its descriptor is no connected Unix socket");
+  serve_as(std::move(socket), client.connection().peer(), client.principal(), client.groups());
+  return {};
 }
 
 Result<void> Kernel::admit(const access::Principal& who, const std::vector<access::Policy::Binding>& rules,

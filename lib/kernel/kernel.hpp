@@ -258,6 +258,13 @@ class Kernel final : public keeper::Listener {
   [[nodiscard]] std::string correlation_of(const Client& client, std::string_view named) const;
 
   // --- clients
+  /// Serves a connection that was made for the processes of a session, whoever holds its other end: they act
+  /// as the session's principal. `spawner` and its groups: whose user the session runs as.
+  void accept_for(const session::Session& session, UniqueFd socket, const ipc::Peer& spawner,
+                  std::vector<gid_t> groups);
+  /// Serves one more connection of a client's (`kairo.connect`), under the same rights. E_INVALID_REQUEST
+  /// where the descriptor is no connected Unix socket.
+  Result<void> accept_further(const Client& client, UniqueFd socket);
   void client_closed(Client& client);
   [[nodiscard]] std::size_t clients() const { return clients_.size(); }
   /// Of all clients together.
@@ -278,6 +285,9 @@ class Kernel final : public keeper::Listener {
   Kernel(boost::asio::io_context& io, KernelOptions options);
   void accept(UniqueFd socket, ipc::Peer peer);
   void serve(UniqueFd socket, const ipc::Peer& peer, access::Principal principal);
+  /// nullptr where too many are served.
+  Client* serve_as(UniqueFd socket, const ipc::Peer& peer, access::Principal principal,
+                   std::vector<gid_t> groups);
   /// The session whose main process that is.
   [[nodiscard]] const session::Session* main_process(pid_t pid, const keeper::Lineage& lineage) const;
   /// Serves those of the peers that wait who can be attributed by now.

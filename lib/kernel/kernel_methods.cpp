@@ -8,6 +8,7 @@
 #include "base/version.hpp"
 #include "kernel/handlers.hpp"
 #include "kernel/limits_plan.hpp"
+#include "sandbox/host.hpp"
 
 namespace kairo::kernel {
 
@@ -44,10 +45,12 @@ void info(Kernel& kernel, Call&, api::NoParams, Reply<api::InfoResult> reply) {
       {"chunkBytesMax", limits::chunk_bytes_max},
       {"readBytesMax", limits::read_bytes_max},
   });
-  out.features = {{"pty", false},         {"limits", true},
-                  {"permissions", false}, {"eventStore", true},
-                  {"topology", false},    {"audit", kernel.audit().on() && !kernel.audit().failing()},
-                  {"descriptors", true}};
+  const sandbox::Host& host = sandbox::host();
+  out.confinement = {host.landlock_abi, host.seccomp, host.private_network, sandbox::missing(host)};
+  out.features = {
+      {"pty", false},       {"limits", true},    {"permissions", out.confinement.missing.empty()},
+      {"eventStore", true}, {"topology", false}, {"audit", kernel.audit().on() && !kernel.audit().failing()},
+      {"descriptors", true}};
   out.features.merge(limit_features({kernel.link().keeper_version(), kernel.link().groups()}));
   reply(out);
 }

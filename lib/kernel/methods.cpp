@@ -112,6 +112,8 @@ MethodTable::MethodTable() {
       row("process.cancel", Needs::reach, cancel, "SIGTERM, then SIGKILL after the grace"),
       row("process.forget", Needs::reach, forget, "Drops an ended session and its logs"),
       row("process.resize", Needs::reach, resize, "Sets the size of a session's terminal"),
+      row("process.explain", Needs::reach, explain,
+          "Which line of a session's permissions covers something, or that none does"),
       row("process.stdin.write", Needs::reach, stdin_write, "Writes to the standard input"),
       row("process.stdin.close", Needs::reach, stdin_close, "End of file after what was written"),
       row("process.attach", Needs::reach, attach, "Subscribes this connection to output"),

@@ -74,7 +74,7 @@ void policy_test(Kernel& kernel, Call& call, api::PolicyTestParams params,
                          {params.cwd.value_or("/"), params.limits, params.permissions, params.profile});
     if (!granted && granted.error().code != Code::permission_denied) return reply(granted.error());
     if (!granted) return refuse(granted.error());
-    out.limits = std::move(granted->limits);
+    if (granted->limits != api::ResourceLimits{}) out.limits = std::move(granted->limits);
     out.permissions = std::move(granted->permissions);
   }
   out.allowed = true;

@@ -3,11 +3,14 @@
 #include <cstdio>
 #include <memory>
 #include <pwd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/ids.hpp"
+#include "kernel/admission.hpp"
 #include "kernel/handlers.hpp"
 #include "kernel/limits_plan.hpp"
+#include "sandbox/plan.hpp"
 
 extern char** environ;
 
@@ -20,6 +23,9 @@ constexpr std::size_t owner_path_bytes = 4096;
 Error bad(const std::string& path, const std::string& problem) {
   return Error(Code::invalid_params, path + " " + problem).with("path", path);
 }
+
+/// Where the program finds its connection to the daemon (keeper::Launch::ipc).
+constexpr std::string_view ipc_descriptor = "3";
 
 bool has_nul(std::string_view text) {
   return text.find('\0') != std::string_view::npos;
@@ -96,7 +102,7 @@ Environment environment_of(const std::vector<std::string>& base,
   Environment out;
   const auto is_told = [&](std::string_view name) {
     // Of another daemon's session, when this daemon was started inside one: never passed on.
-    if (name == "KAIRO_CORRELATION_ID") return true;
+    if (name == "KAIRO_CORRELATION_ID" || name == "KAIRO_IPC_FD") return true;
     return std::any_of(told.begin(), told.end(), [&](const auto& each) { return each.first == name; });
   };
   for (const std::string_view entry : base) {
@@ -114,6 +120,8 @@ Environment environment_of(const std::vector<std::string>& base,
 
 /// Everything that a launch needs, after all checks.
 struct Plan {
+  /// The daemon's end of the descriptor that the program is given (ipc "kernel").
+  UniqueFd ipc;
   session::Record record;
   keeper::Launch order;
   bool subscribe = true;
@@ -147,8 +155,6 @@ Result<Plan> plan_spawn(Kernel& kernel, const Call& call, const api::SpawnParams
                  std::string(path) + ": " + what + " not supported by this version; nothing was started")
         .with("path", std::string(path));
   };
-  if (options.permissions) return unsupported("params.options.permissions", "confinement is");
-  if (options.profile) return unsupported("params.options.profile", "confinement is");
   if (options.pty) return unsupported("params.options.pty", "pseudo terminals are");
 
   const std::string directory = cwd->value_or("/");
@@ -160,6 +166,11 @@ Result<Plan> plan_spawn(Kernel& kernel, const Call& call, const api::SpawnParams
   }
   if (options.umask && *options.umask > 0777)
     return bad("params.options.umask", "must be at most 511 (octal 777)");
+
+  auto granted = grant(kernel, call.client->principal(), call.client->rules(),
+                       {directory, *wanted_limits, options.permissions, options.profile});
+  if (!granted) return std::move(granted).error();
+  plan.record.permissions = granted->permissions;
 
   const Settings& settings = kernel.settings();
   std::uint64_t retain = settings.retain_bytes;
@@ -229,11 +240,20 @@ Result<Plan> plan_spawn(Kernel& kernel, const Call& call, const api::SpawnParams
                              *options.timeout_ms > static_cast<std::uint64_t>(limits::longest_wait.count())))
     return bad("params.options.timeoutMs", "must be 1 to " + std::to_string(limits::longest_wait.count()));
   record.timeout_ms = options.timeout_ms.value_or(0);
-  if (*wanted_limits) {
-    auto planned = plan_limits(**wanted_limits, options.limits_mode.value_or(api::LimitsMode::strict),
+  if (granted->limits != api::ResourceLimits{}) {
+    auto planned = plan_limits(granted->limits, options.limits_mode.value_or(api::LimitsMode::strict),
                                params.limits ? "params.limits" : "params.options.limits",
                                {kernel.link().keeper_version(), kernel.link().groups()});
     if (!planned) return std::move(planned).error();
+    // What somebody else demands is not the caller's to give up.
+    for (const auto& [name, why] : planned->degraded) {
+      api::ResourceLimits without = granted->imposed;
+      api::clear_limit(without, name);
+      if (without != granted->imposed)
+        return Error(Code::unsupported,
+                     "limits." + name + " is demanded by the policy or by the starter's own limits, and " +
+                         why + "; nothing was started");
+    }
     order.limits = planned->order;
     record.limits = planned->in_force;
     record.degraded = std::move(planned->degraded);
@@ -249,6 +269,14 @@ Result<Plan> plan_spawn(Kernel& kernel, const Call& call, const api::SpawnParams
   if (has_nul(record.correlation_id))
     return bad("correlationId", "holds a NUL byte, so no process can be told it");
   Told told{{"KAIRO_IPC_SOCKET", kernel.options().socket_path}, {"KAIRO_PROCESS_ID", record.id}};
+  if (record.permissions) {
+    auto confinement = sandbox::make_plan(*record.permissions, sandbox::host());
+    if (!confinement) return std::move(confinement).error();
+    confinement->follow_links = !granted->bounded;
+    order.confinement = *std::move(confinement);
+    order.ipc = record.permissions->ipc == api::IpcAccess::kernel;
+    if (order.ipc) told.emplace_back("KAIRO_IPC_FD", ipc_descriptor);
+  }
   if (!record.correlation_id.empty()) told.emplace_back("KAIRO_CORRELATION_ID", record.correlation_id);
   // What is in the environment of root's daemon is nobody else's.
   const ipc::Peer& peer = call.client->connection().peer();
@@ -336,6 +364,15 @@ void spawn(Kernel& kernel, Call& call, api::SpawnParams params, Reply<api::Spawn
     return reply(Error(Code::limit_exceeded, "cannot start another process: " + std::to_string(live) +
                                                  " sessions are live (liveSessions); nothing was started"));
 
+  if (plan.order.ipc) {
+    int ends[2];
+    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
+      return reply(system_error("cannot make the program's connection to the daemon; nothing was started",
+                                errno, Code::limit_exceeded));
+    plan.ipc = UniqueFd(ends[0]);
+    call.descriptors.emplace_back(ends[1]);
+  }
+
   keeper::Table& table = kernel.link().table();
   auto place = kernel.sessions().reserve(
       [&](std::uint32_t slot) { return table.slot(slot).key.load(std::memory_order_acquire) == 0; });
@@ -359,7 +396,8 @@ void spawn(Kernel& kernel, Call& call, api::SpawnParams params, Reply<api::Spawn
   kernel.link().launch(
       std::move(plan.order), std::move(call.descriptors),
       [&kernel, client = std::weak_ptr(call.client), reply, place = *place, subscribe = plan.subscribe,
-       asked_at = SteadyClock::now(),
+       asked_at = SteadyClock::now(), ipc = std::make_shared<UniqueFd>(std::move(plan.ipc)),
+       peer = call.client->connection().peer(), groups = call.client->groups(),
        record = std::move(plan.record)](Result<keeper::Launched> launched) mutable {
         const std::string started_id = record.id;
         Counters& counters = kernel.counters();
@@ -380,6 +418,7 @@ void spawn(Kernel& kernel, Call& call, api::SpawnParams params, Reply<api::Spawn
         session.degrade(launched->degraded);
         session.launched(launched->pid, SystemTime(std::chrono::microseconds(launched->started_us)),
                          boot_clock_us());
+        if (*ipc) kernel.accept_for(session, std::move(*ipc), peer, std::move(groups));
         auto owner = client.lock();
         if (owner && !owner->open()) owner = nullptr;
 

@@ -268,6 +268,7 @@ Session::View& Session::current_view() const {
     out.started_at = to_iso8601(started_at_);
     out.owner = record_.owner;
     out.labels = record_.labels;
+    if (record_.permissions) out.permissions.msgpack = reflect::to_msgpack(*record_.permissions);
     if (!record_.correlation_id.empty()) out.correlation_id = record_.correlation_id;
     if (record_.limits) out.limits.msgpack = reflect::to_msgpack(*record_.limits);
   } else if (now == view_->changing) {

@@ -40,6 +40,7 @@ struct Record {
   std::string
       owner_path;  ///< Its path (access::Principal); empty in records of earlier daemons: the name is.
   std::map<std::string, std::string> labels;
+  std::optional<api::Permissions> permissions;  ///< In force, normalised; none: not confined.
   std::string correlation_id;
   std::string causation_id;
   std::uint64_t parent = 0;  ///< Key of the session whose process started it; 0: none.
@@ -63,13 +64,13 @@ struct Record {
     return std::tuple(
         defaulted("id", &S::id, ""), defaulted("argv", &S::argv, ""), defaulted("cwd", &S::cwd, ""),
         defaulted("owner", &S::owner, ""), defaulted("ownerPath", &S::owner_path, ""),
-        defaulted("labels", &S::labels, ""), defaulted("correlationId", &S::correlation_id, ""),
-        defaulted("causationId", &S::causation_id, ""), defaulted("parent", &S::parent, ""),
-        defaulted("killGraceMs", &S::kill_grace_ms, ""), defaulted("retainBytes", &S::retain_bytes, ""),
-        defaulted("deadlineBootUs", &S::deadline_boot_us, ""), defaulted("deadlineUs", &S::deadline_us, ""),
-        defaulted("timeoutMs", &S::timeout_ms, ""), reflect::field("limits", &S::limits, ""),
-        defaulted("degraded", &S::degraded, ""), defaulted("stdinPipe", &S::stdin_pipe, ""),
-        defaulted("blockWhenFull", &S::block_when_full, ""),
+        defaulted("labels", &S::labels, ""), reflect::field("permissions", &S::permissions, ""),
+        defaulted("correlationId", &S::correlation_id, ""), defaulted("causationId", &S::causation_id, ""),
+        defaulted("parent", &S::parent, ""), defaulted("killGraceMs", &S::kill_grace_ms, ""),
+        defaulted("retainBytes", &S::retain_bytes, ""), defaulted("deadlineBootUs", &S::deadline_boot_us, ""),
+        defaulted("deadlineUs", &S::deadline_us, ""), defaulted("timeoutMs", &S::timeout_ms, ""),
+        reflect::field("limits", &S::limits, ""), defaulted("degraded", &S::degraded, ""),
+        defaulted("stdinPipe", &S::stdin_pipe, ""), defaulted("blockWhenFull", &S::block_when_full, ""),
         defaulted("killOnOwnerExit", &S::kill_on_owner_exit, ""),
         defaulted("detachDescendants", &S::detach_descendants, ""),
         defaulted("stdoutPipe", &S::stdout_pipe, ""), defaulted("stderrPipe", &S::stderr_pipe, ""));

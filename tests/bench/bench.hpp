@@ -66,6 +66,7 @@ struct Settings {
 
 void run_rpc(const Settings& settings);
 void run_spawn(const Settings& settings);
+void run_confined(const Settings& settings);
 void run_stream(const Settings& settings);
 void run_stdin(const Settings& settings);
 void run_fanout(const Settings& settings);

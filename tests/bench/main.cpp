@@ -22,6 +22,7 @@ struct Scenario {
 constexpr Scenario scenarios[] = {
     {"rpc", run_rpc, "process.status against a socket's ping-pong, depths 1 and 32"},
     {"spawn", run_spawn, "spawn and wait of true against posix_spawn, 1 and 32 in flight"},
+    {"confined", run_confined, "what a declaration of permissions adds to a spawn and wait of true"},
     {"stream", run_stream, "2 GiB to a lossless reader against a relay and a direct pipe"},
     {"stdin", run_stdin, "512 MiB into a child against a pipe"},
     {"fanout", run_fanout, "1, 10 and 100 readers of one stream"},

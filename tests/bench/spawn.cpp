@@ -97,7 +97,50 @@ double time_kairo(Connection& connection, const api::SpawnParams& params, unsign
   return spawns / seconds_since(start_time);
 }
 
+constexpr double microseconds = 1e6;
+
+api::Permissions files(std::vector<std::string> read, std::vector<std::string> write) {
+  api::Permissions out;
+  out.fs = api::FileAccess{std::move(read), std::move(write)};
+  return out;
+}
+
 }  // namespace
+
+/// Each declaration against no declaration, turn about; the value is what one spawn takes longer.
+void run_confined(const Settings& settings) {
+  Daemon daemon(settings);
+  const unsigned spawns = settings.sizes.spawns;
+  api::SpawnParams plain;
+  plain.command = {system_program("true")};
+  plain.options = api::SpawnOptions{};
+  plain.options->subscribe = false;
+  api::SpawnParams declared = plain, ports = plain, workspace = plain, own_network = plain;
+  declared.options->permissions = files({"/usr"}, {"/tmp"});
+  ports.options->permissions = declared.options->permissions;
+  ports.options->permissions->net = api::NetPorts{{{443}}, {{8080}}};
+  workspace.options->profile = "workspace";
+  own_network.options->permissions = declared.options->permissions;
+  own_network.options->permissions->net = api::NetAccess::private_;
+
+  const std::pair<const char*, const api::SpawnParams*> variants[] = {{"files", &declared},
+                                                                      {"files and ports", &ports},
+                                                                      {"workspace", &workspace},
+                                                                      {"private", &own_network}};
+  for (const auto& [name, params] : variants) {
+    const bool is_private = params == &own_network;
+    Figure figure{"confined", name, "us", {}, {}, is_private ? Goal{} : value_at_most(100)};
+    for (unsigned i = 0; i < settings.repeats; ++i) {
+      Connection one(daemon.socket()), two(daemon.socket());
+      const double without = microseconds / time_kairo(one, plain, spawns, 1);
+      figure.values.push_back(
+          microseconds / time_kairo(two, *params, is_private ? spawns / 10 + 1 : spawns, 1) - without);
+      figure.raws.push_back(without);
+    }
+    figure.numbers = {{"spawns", spawns}};
+    report(figure);
+  }
+}
 
 void run_spawn(const Settings& settings) {
   Daemon daemon(settings);

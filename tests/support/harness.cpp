@@ -88,14 +88,22 @@ std::string join(const std::vector<std::string>& words) {
 
 }  // namespace
 
+namespace {
+/// Where the programs were built, or their copies for a user who may not look there.
+std::string program_path(const char* built) {
+  const char* copies = std::getenv("KAIRO_TEST_PROGRAMS");
+  return copies ? std::string(copies) + "/" + fs::path(built).filename().string() : std::string(built);
+}
+}  // namespace
+
 std::string kairod_path() {
-  return KAIRO_TEST_KAIROD;
+  return program_path(KAIRO_TEST_KAIROD);
 }
 std::string kairoctl_path() {
-  return KAIRO_TEST_KAIROCTL;
+  return program_path(KAIRO_TEST_KAIROCTL);
 }
 std::string test_child_path() {
-  return KAIRO_TEST_CHILD;
+  return program_path(KAIRO_TEST_CHILD);
 }
 
 // --- TempDir -----------------------------------------------------------------------------------------

@@ -140,6 +140,8 @@ TEST_CASE("what is wrong is named by its path, and what was meant is suggested")
             .find("policy.rules[0].limits.cpu") == 0);
   CHECK(refused(R"({"rules": [{"principal": "*", "undeclared": "x"}]})").find("policy.rules[0].undeclared") ==
         0);
+  CHECK(refused(R"({"rules": [{"principal": "*", "permissions": {"fs": {"write": ["."]}}}]})")
+            .find("policy.rules[0].permissions.fs.write") == 0);
   CHECK(refused(R"({"profiles": {"deny": {}}})").find("policy.profiles.deny") == 0);
   const Policy policy = good(R"({"undeclared": "mine", "profiles": {"mine": {"net": "none"}}})");
   CHECK(policy.profile("mine"));

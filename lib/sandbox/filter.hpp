@@ -1,0 +1,33 @@
+// The seccomp program of a confinement: what Landlock leaves open. It goes by the numbers and words of a
+// system call alone, so there are few distinct ones, each compiled once (libseccomp takes 200 us or more) and
+// kept.
+//
+// Everything that is not named is allowed, so that ordinary programs work; what is newer than the list of
+// system calls that was looked through does not exist (ENOSYS), so that a new way out stays shut until it was
+// looked at. System calls of another architecture (32 bit, x32) end the process: their numbers mean something
+// else.
+//
+// int arguments are compared by their low 32 bits where they are refused, and by all 64 where they are
+// allowed: the system looks at 32, a caller may set the others.
+#pragma once
+
+#include <string>
+
+#include "base/result.hpp"
+
+namespace kairo::sandbox {
+
+struct FilterShape {
+  /// `ports`: TCP alone, and Landlock looks at the ports; `connecting_ports`: and no listening; `open`: any.
+  enum class Network { none, connecting_ports, ports, open };
+  Network network = Network::none;
+  bool ipc = false;    ///< Unix sockets, System V IPC, POSIX queues.
+  bool write = false;  ///< Modes, owners, times and attributes may be changed.
+  bool operator==(const FilterShape&) const = default;
+};
+
+/// struct sock_filter, one after the other; kept for the life of the process. E_UNSUPPORTED where this
+/// machine's architecture is not known.
+Result<const std::string*> compiled_filter(const FilterShape& shape);
+
+}  // namespace kairo::sandbox

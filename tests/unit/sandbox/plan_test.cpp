@@ -1,0 +1,209 @@
+#include "sandbox/plan.hpp"
+
+#include <cstring>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+
+#include <doctest/doctest.h>
+
+#include "sandbox/declaration.hpp"
+#include "sandbox/filter.hpp"
+#include "sandbox/landlock.hpp"
+
+using namespace kairo;
+using sandbox::FilterShape;
+
+namespace {
+
+/// Runs a classic BPF program of the kind that seccomp takes, as the kernel would: loads, jumps, masks,
+/// returns.
+std::uint32_t verdict(const std::string& program, const seccomp_data& data) {
+  const auto* code = reinterpret_cast<const sock_filter*>(program.data());
+  const std::size_t size = program.size() / sizeof(sock_filter);
+  std::uint32_t a = 0;
+  for (std::size_t at = 0; at < size; ++at) {
+    const sock_filter& each = code[at];
+    switch (each.code) {
+      case BPF_LD | BPF_W | BPF_ABS:
+        REQUIRE(each.k + 4 <= sizeof data);
+        std::memcpy(&a, reinterpret_cast<const char*>(&data) + each.k, 4);
+        break;
+      case BPF_ALU | BPF_AND | BPF_K: a &= each.k; break;
+      case BPF_JMP | BPF_JA: at += each.k; break;
+      case BPF_JMP | BPF_JEQ | BPF_K: at += a == each.k ? each.jt : each.jf; break;
+      case BPF_JMP | BPF_JGT | BPF_K: at += a > each.k ? each.jt : each.jf; break;
+      case BPF_JMP | BPF_JGE | BPF_K: at += a >= each.k ? each.jt : each.jf; break;
+      case BPF_RET | BPF_K: return each.k;
+      default: FAIL("an instruction of code " << each.code); return 0;
+    }
+  }
+  FAIL("the program has no end");
+  return 0;
+}
+
+#if defined(__x86_64__)
+constexpr std::uint32_t machine = AUDIT_ARCH_X86_64;
+#else
+constexpr std::uint32_t machine = AUDIT_ARCH_AARCH64;
+#endif
+
+bool allows(const FilterShape& shape, long number, std::initializer_list<std::uint64_t> arguments = {}) {
+  const auto program = sandbox::compiled_filter(shape);
+  REQUIRE(program.ok());
+  seccomp_data data{};
+  data.nr = static_cast<int>(number);
+  data.arch = machine;
+  std::size_t i = 0;
+  for (const std::uint64_t each : arguments) data.args[i++] = each;
+  return verdict(**program, data) == SECCOMP_RET_ALLOW;
+}
+
+constexpr FilterShape closed{};
+constexpr std::uint64_t garbage = 7ull << 32;
+constexpr std::uint64_t with_flags = SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
+
+}  // namespace
+
+TEST_CASE("a filter is compiled once") {
+  CHECK(*sandbox::compiled_filter(closed) == *sandbox::compiled_filter({}));
+  CHECK(*sandbox::compiled_filter(closed) != *sandbox::compiled_filter({.write = true}));
+}
+
+TEST_CASE("ordinary work is allowed, the ways out are not") {
+  for (const long number : {SYS_read, SYS_write, SYS_openat, SYS_execve, SYS_mmap, SYS_kill, SYS_futex})
+    CHECK(allows(closed, number));
+  for (const long number : {SYS_ptrace, SYS_mount, SYS_bpf, SYS_io_uring_setup, SYS_keyctl, SYS_setns,
+                            SYS_clone3, SYS_open_by_handle_at, SYS_pidfd_getfd})
+    CHECK_FALSE(allows({FilterShape::Network::open, true, true}, number));
+}
+
+TEST_CASE("what is newer than the list is not there, and another architecture ends the process") {
+  CHECK_FALSE(allows(closed, 470));
+  CHECK_FALSE(allows(closed, 100'000));
+  CHECK_FALSE(allows(closed, 0x40000000 | SYS_read));  // x32
+  seccomp_data data{};
+  data.nr = SYS_read;
+  data.arch = AUDIT_ARCH_I386;
+  CHECK(verdict(**sandbox::compiled_filter(closed), data) == SECCOMP_RET_KILL_PROCESS);
+}
+
+TEST_CASE("processes may be made, namespaces not") {
+  CHECK(allows(closed, SYS_clone, {0x1200011}));
+  CHECK(allows(closed, SYS_clone, {0x3d0f00}));  // a thread
+  CHECK(allows(closed, SYS_unshare, {CLONE_FILES}));
+  for (const std::uint64_t flag :
+       {0x00020000, 0x02000000, 0x04000000, 0x08000000, 0x10000000, 0x20000000, 0x40000000}) {
+    CHECK_FALSE(allows(closed, SYS_clone, {flag | 17}));
+    CHECK_FALSE(allows(closed, SYS_unshare, {flag}));
+  }
+  CHECK_FALSE(allows(closed, SYS_unshare, {0x80}));
+}
+
+TEST_CASE("no network and no ipc leave pairs of streams") {
+  CHECK_FALSE(allows(closed, SYS_socket, {AF_INET, SOCK_STREAM, 0}));
+  CHECK_FALSE(allows(closed, SYS_socket, {AF_UNIX, SOCK_STREAM, 0}));
+  CHECK(allows(closed, SYS_socketpair, {AF_UNIX, SOCK_STREAM, 0}));
+  CHECK(allows(closed, SYS_socketpair, {AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0}));
+  CHECK_FALSE(allows(closed, SYS_socketpair, {AF_UNIX, SOCK_DGRAM, 0}));
+  CHECK_FALSE(allows(closed, SYS_socketpair, {AF_UNIX, SOCK_DGRAM | garbage, 0}));
+  CHECK_FALSE(allows(closed, SYS_shmget));
+  const FilterShape sockets{.ipc = true};
+  CHECK(allows(sockets, SYS_socket, {AF_UNIX, SOCK_DGRAM, 0}));
+  CHECK(allows(sockets, SYS_shmget));
+  CHECK_FALSE(allows(sockets, SYS_socket, {AF_INET, SOCK_STREAM, 0}));
+  CHECK_FALSE(allows(sockets, SYS_socket, {AF_NETLINK, SOCK_RAW, 0}));
+}
+
+TEST_CASE("ports leave TCP alone") {
+  for (const bool ipc : {false, true}) {
+    const FilterShape ports{FilterShape::Network::ports, ipc, false};
+    for (const std::uint64_t domain : {AF_INET, AF_INET6}) {
+      CHECK(allows(ports, SYS_socket, {domain, with_flags, 0}));
+      CHECK(allows(ports, SYS_socket, {domain, SOCK_STREAM, 6}));
+      for (const std::uint64_t type :
+           std::initializer_list<std::uint64_t>{SOCK_DGRAM, SOCK_RAW, SOCK_SEQPACKET, SOCK_DCCP, 0, 15})
+        CHECK_FALSE(allows(ports, SYS_socket, {domain, type, 0}));
+      for (const std::uint64_t protocol : {1, 17, 132, 256, 262})
+        CHECK_FALSE(allows(ports, SYS_socket, {domain, SOCK_STREAM, protocol}));
+    }
+    for (const std::uint64_t domain : {0, 3, 4, 5, 9, 16, 17, 31, 38, 40, 43, 44})
+      CHECK_FALSE(allows(ports, SYS_socket, {domain, SOCK_STREAM, 0}));
+    CHECK(allows(ports, SYS_socket, {AF_UNIX, SOCK_DGRAM, 0}) == ipc);
+    CHECK_FALSE(allows(ports, SYS_socket, {AF_NETLINK | garbage, SOCK_RAW, 0}));
+    CHECK_FALSE(allows(ports, SYS_socket, {AF_INET, SOCK_DGRAM | garbage, 0}));
+    CHECK_FALSE(allows(ports, SYS_sendto, {3, 0, 1, MSG_FASTOPEN | MSG_NOSIGNAL, 0, 0}));
+    CHECK(allows(ports, SYS_sendto, {3, 0, 1, MSG_NOSIGNAL, 0, 0}));
+    CHECK(allows(ports, SYS_listen, {3, 1}));
+    CHECK_FALSE(allows({FilterShape::Network::connecting_ports, ipc, false}, SYS_listen, {3, 1}));
+  }
+}
+
+TEST_CASE("all of the network is not all of ipc") {
+  const FilterShape online{FilterShape::Network::open, false, false};
+  CHECK(allows(online, SYS_socket, {AF_INET, SOCK_DGRAM, 0}));
+  CHECK(allows(online, SYS_socket, {AF_NETLINK, SOCK_RAW, 0}));
+  CHECK_FALSE(allows(online, SYS_socket, {AF_UNIX, SOCK_STREAM, 0}));
+  CHECK_FALSE(allows(online, SYS_socket, {AF_UNIX | garbage, SOCK_STREAM, 0}));
+}
+
+TEST_CASE("only who may write changes modes; nobody types on terminals") {
+  constexpr FilterShape writer{.write = true};
+  for (const long number : std::initializer_list<long>{SYS_fchmod, SYS_fchmodat, SYS_fchownat, SYS_utimensat,
+                                                       SYS_setxattr, 452l, 463l, 469l}) {
+    CHECK_FALSE(allows(closed, number));
+    CHECK(allows(writer, number));
+  }
+  for (const std::uint64_t request :
+       std::initializer_list<std::uint64_t>{0x5412ull, 0x5412 | garbage, 0x541cull}) {
+    CHECK_FALSE(allows(writer, SYS_ioctl, {0, request}));
+  }
+  CHECK(allows(closed, SYS_ioctl, {0, 0x5401}));
+  CHECK(allows(closed, SYS_prlimit64, {0, 7}));
+  CHECK_FALSE(allows(closed, SYS_prlimit64, {1, 7}));
+}
+
+TEST_CASE("a plan holds the rights that the declaration names, and what every program gets") {
+  const sandbox::Host able{sandbox::landlock::needed_abi, true, true, ""};
+  api::Permissions permissions;
+  permissions.fs.emplace();
+  permissions.fs->read = {{"/opt/tool"}};
+  permissions.fs->write = {{"/work"}};
+  permissions.net = api::NetPorts{{{443}}, {{8080}}};
+  const auto plan = sandbox::make_plan(*sandbox::normalised(permissions, "/", "p"), able);
+  REQUIRE(plan.ok());
+  CHECK(plan->handled_files == sandbox::landlock::all_files);
+  CHECK(plan->scoped == (sandbox::landlock::scope_signals | sandbox::landlock::scope_abstract_sockets));
+  REQUIRE(plan->paths.size() > 2);
+  CHECK(plan->paths[0].path == "/opt/tool");
+  CHECK(plan->paths[0].access == 0b1101);
+  CHECK_FALSE(plan->paths[0].optional);
+  CHECK(plan->paths[1].access == sandbox::landlock::all_files);
+  for (std::size_t i = 2; i < plan->paths.size(); ++i) CHECK(plan->paths[i].optional);
+  REQUIRE(plan->ports.size() == 2);
+  CHECK(plan->ports[0].access == sandbox::landlock::connect_tcp);
+  CHECK(plan->ports[1].access == sandbox::landlock::bind_tcp);
+  CHECK_FALSE(plan->filter.data.empty());
+  CHECK(plan->follow_links);
+}
+
+TEST_CASE("what a host cannot do is named, and nothing is planned") {
+  const auto refusal = [](const sandbox::Host& host, api::NetAccess net) {
+    api::Permissions permissions;
+    permissions.net = net;
+    const auto plan = sandbox::make_plan(permissions, host);
+    REQUIRE_FALSE(plan.ok());
+    CHECK(plan.error().code == Code::unsupported);
+    return plan.error().message;
+  };
+  using api::NetAccess;
+  CHECK(refusal({0, true, true, ""}, NetAccess::none).find("Landlock") != std::string::npos);
+  CHECK(refusal({4, true, true, ""}, NetAccess::none).find("this kernel has ABI 4") != std::string::npos);
+  CHECK(refusal({7, false, true, ""}, NetAccess::none).find("seccomp") != std::string::npos);
+  CHECK(refusal({7, true, false, "a namespace"}, NetAccess::private_).find("a namespace") !=
+        std::string::npos);
+  CHECK(sandbox::missing({7, true, false, "a namespace"}).empty());
+}
