@@ -25,7 +25,8 @@ constexpr std::chrono::seconds stop_timeout{1};
 constexpr std::chrono::milliseconds retry_delay{20};
 /// Keepers before know no Upgrade.
 constexpr std::uint32_t first_version_to_upgrade = 2;
-constexpr std::uint32_t first_version_to_confine = 3;
+/// And no other users, limits and confinement.
+constexpr std::uint32_t first_version_to_bind = 3;
 /// An ended session takes no descriptor in the keeper, only its slot and some memory.
 constexpr std::chrono::milliseconds release_delay{5};
 constexpr std::size_t releases_max = 256;
@@ -532,11 +533,16 @@ void Link::launch(Launch order, std::vector<UniqueFd> descriptors, LaunchDone do
   };
   const std::string program = order.argv.empty() ? std::string() : order.argv[0];
   if (impl.lost) return refuse(lost_error("\"" + program + "\" was not started"));
-  if (order.confinement && impl.protocol < first_version_to_confine)
+  // It would pass over what it does not know, and start the program without.
+  const char* const unknown = order.confinement ? "confine"
+                              : order.identity  ? "start it as another user"
+                              : order.limits    ? "limit"
+                                                : nullptr;
+  if (unknown && impl.keeper_version < first_version_to_bind)
     return refuse(Error(Code::unsupported, "\"" + program +
                                                "\" was not started: the keeper that holds this daemon's "
-                                               "processes is of an earlier version and cannot confine; it is "
-                                               "replaced when none of its processes runs"));
+                                               "processes is of an earlier version and cannot " +
+                                               unknown + "; it is replaced when none of its processes runs"));
   std::size_t bytes = order.record.data.size();
   std::size_t values = 0;  // of the confinement, which count like strings
   if (order.confinement) {

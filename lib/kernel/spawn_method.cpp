@@ -286,9 +286,6 @@ Result<Plan> plan_spawn(Kernel& kernel, const Call& call, const api::SpawnParams
       environment_of(foreign ? users : base_environment(options.env_mode.value_or(api::EnvMode::inherit)),
                      *env ? &**env : nullptr, told);
   if (kernel.options().serves_users) {
-    if (kernel.link().keeper_version() < 3)
-      return Error(Code::unsupported,
-                   "the keeper that runs is too old to start a process as its caller; nothing was started");
     keeper::Identity identity{peer.uid, peer.gid, {}};
     for (const gid_t group : call.client->groups()) identity.groups.push_back(group);
     order.identity = std::move(identity);

@@ -175,7 +175,7 @@ const std::vector<Row> rows{
     {"spawn-by-symlink", y, y},
     {"spawn-with-network", y, y},
     {"spawn-with-sockets", y, y},
-    {"spawn-as-orphan", n, n},
+    {"spawn-as-orphan", p, p},  // its control group may tell whose it is
     {"forge-event", n, n},
     {"forge-identity", n, n},
 };

@@ -273,8 +273,7 @@ TEST_CASE("letters come back as they were written; what is none is refused") {
 // --- versions of the protocol ------------------------------------------------------------------------
 
 TEST_CASE("a keeper that is older or newer by one version serves this kairod") {
-  for (const auto& [program, upgraded] :
-       {std::pair{KEEPER_HOST_OLDER, false}, std::pair{KEEPER_HOST_NEWER, true}}) {
+  for (const char* program : {KEEPER_HOST_OLDER, KEEPER_HOST_NEWER}) {
     CAPTURE(program);
     const TempDir dir;
     const NextProgram next(dir);
@@ -287,15 +286,35 @@ TEST_CASE("a keeper that is older or newer by one version serves this kairod") {
       CHECK(first.output_of({.argv = {"/bin/echo", "understood"}}) == "understood\n");
       session = first.launch({.argv = words({"await-line", "exit", "6"}), .standard_input = Stdio::pipe});
     }
-    // An upgrade brings one that is newer than the first order for it; the other goes on as it is.
     Kairod second(dir.path(), {.program = program, .next_program = next.file.get()});
     CHECK(second.link->keeper_pid() == keeper);
-    CHECK(second.link->not_upgraded().has_value() != upgraded);
-    CHECK(program_of(keeper) == (upgraded ? next.path : program));
+    CHECK_FALSE(second.link->not_upgraded().has_value());
+    CHECK(program_of(keeper) == next.path);
     Ring ring;
     ring.write(*second.link, session->key, second.slot(session).standard_input, "\n");
     CHECK(WEXITSTATUS(second.wait_exit(session->key).wait_status) == 6);
     second.link->release(session->key);
+  }
+}
+
+TEST_CASE(
+    "a keeper that would pass over who a program is to be, and what binds it, is not asked to start it") {
+  const TempDir dir;
+  Kairod kairod(dir.path(), {.program = KEEPER_HOST_OLDER});
+  for (const int which : {0, 1, 2}) {
+    CAPTURE(which);
+    Launch order;
+    order.argv = {"/bin/true"};
+    order.cwd = "/";
+    if (which == 0) order.identity.emplace();
+    if (which == 1) order.limits.emplace();
+    if (which == 2) order.confinement.emplace();
+    std::optional<Result<Launched>> answer;
+    kairod.link->launch(std::move(order), {},
+                        [&](Result<Launched> launched) { answer = std::move(launched); });
+    kairod.run_until([&] { return answer.has_value(); });
+    REQUIRE_FALSE(answer->ok());
+    CHECK(answer->error().code == Code::unsupported);
   }
 }
 
