@@ -5,17 +5,19 @@ _kairoctl_commands="spawn run attach logs write close-stdin wait status explain 
 audit metrics devices policy ping info introspect kernel completion"
 _kairoctl_globals="--socket --no-autostart --reconnect --state-dir --any-owner --correlation-id --table --help"
 _kairoctl_program="--id --cwd --env --clean-env --label --replace --stdin --timeout --kill-grace --retain --when-full
---on-owner-exit --detach-descendants --cpus --memory --pids-limit --limit --limits-best-effort
---allow-read --allow-write --net --connect-tcp --bind-tcp --ipc --profile"
+--on-owner-exit --detach-descendants --limits-best-effort"
+_kairoctl_bounds="--cpus --memory --pids-limit --limit --allow-read --allow-write --net --connect-tcp --bind-tcp --ipc
+--profile"
 
 _kairoctl_options() {
   case $1 in
-    spawn) echo "$_kairoctl_program --stdout --stderr" ;;
-    run) echo "$_kairoctl_program --rm --tty --no-tty --interactive" ;;
+    spawn) echo "$_kairoctl_program $_kairoctl_bounds --stdout --stderr" ;;
+    run) echo "$_kairoctl_program $_kairoctl_bounds --rm --tty --no-tty --interactive" ;;
     attach) echo "--from --stream --lossless --line --json" ;;
     logs) echo "--follow --timestamps --since --tail --stream" ;;
     write) echo "--offset --close" ;;
     wait) echo "--timeout" ;;
+    policy) echo "$_kairoctl_bounds" ;;
     status) echo "--metrics" ;;
     metrics) echo "--kernel --prometheus" ;;
     ps) echo "--all --quiet --status --label --owner" ;;

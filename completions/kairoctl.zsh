@@ -14,7 +14,7 @@ _kairoctl_all() { _kairoctl_ids --all }
 _kairoctl() {
   local context state state_descr line
   typeset -A opt_args
-  local -a globals program commands
+  local -a globals program bounds commands
   globals=(
     '--socket[socket of the daemon]:socket:_files'
     '--no-autostart[do not start a daemon when none answers]'
@@ -39,11 +39,13 @@ _kairoctl() {
     '--when-full[what a full log does]:rule:(drop-oldest block)'
     '--on-owner-exit[what the end of this client does to it]:rule:(keep kill)'
     '--detach-descendants[let its descendants outlive it]'
+    '--limits-best-effort[run it also where some cannot be set]'
+  )
+  bounds=(
     '--cpus[cores that it may use]:cores:'
     {-m,--memory}'[memory that it may use]:size:'
     '--pids-limit[processes and threads that it may be]:number:'
     '*--limit[a limit by its name]:NAME=VALUE:(cpu= memory= pids= openFiles= cpuSeconds= fileSize= wallMs=)'
-    '--limits-best-effort[run it also where some cannot be set]'
     '*--allow-read[confine it; let it read below a path]:path:_files'
     '*--allow-write[confine it; let it change what is below a path]:path:_files'
     '--net[confine it; network]:access:(none private all)'
@@ -87,10 +89,10 @@ _kairoctl() {
   fi
   case $line[1] in
     spawn)
-      _arguments -S $globals $program '--stdout[standard output]:kind:(pipe null)' \
+      _arguments -S $globals $program $bounds '--stdout[standard output]:kind:(pipe null)' \
         '--stderr[standard error]:kind:(pipe stdout null)' '(-)1:program:_command_names -e' '*::argument:_normal' ;;
     run)
-      _arguments -S $globals $program '--rm[forget the session at the end]' \
+      _arguments -S $globals $program $bounds '--rm[forget the session at the end]' \
         '(-t --tty)'{-t,--tty}'[give it a terminal]' '(-T --no-tty)'{-T,--no-tty}'[give it no terminal]' \
         '(-i --interactive)'{-i,--interactive}'[accepted]' '(-)1:program:_command_names -e' '*::argument:_normal' ;;
     attach)
@@ -137,7 +139,7 @@ _kairoctl() {
         '--subsystem[list only these]:subsystem:' '--type[list only these]:type:' \
         '1:action:(list claim release)' '2:device:' ;;
     policy)
-      _arguments $globals '1:action:(test)' '2:principal:' '3:method:' ;;
+      _arguments $globals $bounds '1:action:(test)' '2:principal:' '3:method:' ;;
     kernel)
       _arguments $globals '--processes[what stop does to the programs]:what:(keep stop)' \
         '1:action:(info stop upgrade)' ;;

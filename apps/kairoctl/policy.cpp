@@ -16,6 +16,7 @@ struct PolicyCommand {
   std::string action;
   std::string principal;
   std::string method;
+  ProgramOptions spawn;
 };
 
 }  // namespace
@@ -25,13 +26,20 @@ Action declare_policy(OptionSet& set) {
   set.argument("ACTION", command->action, "test");
   set.argument("PRINCIPAL", command->principal, "user:UID, user:UID/NAME or process:ID");
   set.argument("METHOD", command->method, "The method that it would call, for instance process.spawn");
+  declare_bounds(set, command->spawn);
   return [command](Context& context) {
     if (command->action != "test") throw UsageError{"the action is test, not \"" + command->action + "\""};
-    auto client = context.connect();
-    if (!client) return report(client.error());
     api::PolicyTestParams params;
     params.principal = command->principal;
     params.method = command->method;
+    const std::string cwd = callers_cwd();
+    const Bounds bounds = bounds_of(command->spawn, cwd);
+    params.limits = bounds.limits;
+    params.permissions = bounds.permissions;
+    params.profile = bounds.profile;
+    if (params.permissions || params.profile) params.cwd = cwd;
+    auto client = context.connect();
+    if (!client) return report(client.error());
     auto raw = client->call_raw("policy.test", params);
     if (!raw) return report(raw.error());
     print_json_line(*raw);

@@ -21,17 +21,6 @@ std::uint32_t callers_umask() {
   return mask;
 }
 
-std::string callers_cwd() {
-  char* here = getcwd(nullptr, 0);
-  std::string path(here ? here : "");
-  free(here);
-  // "(unreachable)/x" of a directory outside of the present root, and a directory that was removed, are no
-  // paths.
-  if (path.empty() || path[0] != '/')
-    throw UsageError{"the present directory has no path: name one with --cwd"};
-  return path;
-}
-
 std::map<std::string, std::string> environment(const ProgramOptions& options) {
   std::map<std::string, std::string> out;
   if (!options.clean_env)
@@ -171,6 +160,39 @@ std::optional<api::Permissions> permissions(const ProgramOptions& o, const std::
 
 }  // namespace
 
+std::string callers_cwd() {
+  char* here = getcwd(nullptr, 0);
+  std::string path(here ? here : "");
+  free(here);
+  // "(unreachable)/x" of a directory outside of the present root, and a directory that was removed, are no
+  // paths.
+  if (path.empty() || path[0] != '/')
+    throw UsageError{"the present directory has no path: name one with --cwd"};
+  return path;
+}
+
+void declare_bounds(OptionSet& set, ProgramOptions& o) {
+  set.value("--cpus", o.cpus, "N", "Cores that it may use, for instance 0.5");
+  set.value("-m,--memory", o.memory, "SIZE", "Memory that it may use");
+  set.value("--pids-limit", o.pids_limit, "N", "Processes and threads that it may be");
+  set.list("--limit", o.limits, "NAME=VALUE",
+           "A limit: cpu, memory, pids, openFiles, cpuSeconds, fileSize or wallMs");
+  set.list("--allow-read", o.allow_read, "PATH", "Confine it; let it read and execute below PATH");
+  set.list("--allow-write", o.allow_write, "PATH", "Confine it; let it read and change what is below PATH");
+  set.value("--net", o.net, "ACCESS", "Confine it; network: none, private or all");
+  set.list("--connect-tcp", o.connect_tcp, "PORT", "Confine it; let it connect to a TCP port");
+  set.list("--bind-tcp", o.bind_tcp, "PORT", "Confine it; let it listen on a TCP port");
+  set.value("--ipc", o.ipc, "ACCESS", "Confine it; Unix sockets and System V IPC: none, kernel or all");
+  set.value("--profile", o.profile, "NAME",
+            "Confine it by a profile: read-only, workspace, offline, unconfined");
+}
+
+Bounds bounds_of(const ProgramOptions& o, const std::string& cwd) {
+  Bounds out{limits_of(o), permissions(o, cwd), std::nullopt};
+  if (!o.profile.empty()) out.profile = o.profile;
+  return out;
+}
+
 void declare_program_options(OptionSet& set, ProgramOptions& o) {
   set.value("--id", o.id, "ID", "Name of the session; one is made when absent");
   set.value("--cwd", o.cwd, "DIR", "Working directory (the caller's)");
@@ -186,21 +208,9 @@ void declare_program_options(OptionSet& set, ProgramOptions& o) {
   set.value("--on-owner-exit", o.on_owner_exit, "RULE",
             "What the end of this client does to it: keep or kill");
   set.flag("--detach-descendants", o.detach_descendants, "Let its descendants outlive it");
-  set.value("--cpus", o.cpus, "N", "Cores that it may use, for instance 0.5");
-  set.value("-m,--memory", o.memory, "SIZE", "Memory that it may use");
-  set.value("--pids-limit", o.pids_limit, "N", "Processes and threads that it may be");
-  set.list("--limit", o.limits, "NAME=VALUE",
-           "A limit: cpu, memory, pids, openFiles, cpuSeconds, fileSize or wallMs");
   set.flag("--limits-best-effort", o.limits_best_effort,
            "Run it also where the host cannot set some of the limits");
-  set.list("--allow-read", o.allow_read, "PATH", "Confine it; let it read and execute below PATH");
-  set.list("--allow-write", o.allow_write, "PATH", "Confine it; let it read and change what is below PATH");
-  set.value("--net", o.net, "ACCESS", "Confine it; network: none, private or all");
-  set.list("--connect-tcp", o.connect_tcp, "PORT", "Confine it; let it connect to a TCP port");
-  set.list("--bind-tcp", o.bind_tcp, "PORT", "Confine it; let it listen on a TCP port");
-  set.value("--ipc", o.ipc, "ACCESS", "Confine it; Unix sockets and System V IPC: none, kernel or all");
-  set.value("--profile", o.profile, "NAME",
-            "Confine it by a profile: read-only, workspace, offline, unconfined");
+  declare_bounds(set, o);
 }
 
 api::SpawnParams spawn_params(const ProgramOptions& o, const std::vector<std::string>& program) {
@@ -225,11 +235,12 @@ api::SpawnParams spawn_params(const ProgramOptions& o, const std::vector<std::st
   }
   options.on_owner_exit = enumerator<api::OwnerExit>("--on-owner-exit", o.on_owner_exit);
   if (o.detach_descendants) options.detach_descendants = true;
-  options.limits = limits_of(o);
+  Bounds bounds = bounds_of(o, *options.cwd);
+  options.limits = std::move(bounds.limits);
+  options.permissions = std::move(bounds.permissions);
+  options.profile = std::move(bounds.profile);
   if (o.limits_best_effort) options.limits_mode = api::LimitsMode::best_effort;
   if (o.replace) options.replace = true;
-  options.permissions = permissions(o, *options.cwd);
-  if (!o.profile.empty()) options.profile = o.profile;
   options.subscribe = false;
   if (!o.labels.empty()) {
     options.labels.emplace();

@@ -1,6 +1,7 @@
 // The options that `spawn` and `run` share, and the request that they make.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,6 +38,20 @@ struct ProgramOptions {
   std::string profile;
 };
 
+/// Those of them that bound the program: limits and permissions.
+void declare_bounds(OptionSet& set, ProgramOptions& options);
+struct Bounds {
+  std::optional<api::ResourceLimits> limits;
+  std::optional<api::Permissions> permissions;
+  std::optional<std::string> profile;
+};
+/// Relative paths count from `cwd`.
+Bounds bounds_of(const ProgramOptions& options, const std::string& cwd);
+
+/// The directory that this program was called in. Throws UsageError where it has no path.
+std::string callers_cwd();
+
+/// All, with those that bound the program.
 void declare_program_options(OptionSet& set, ProgramOptions& options);
 
 /// The caller's working directory, umask and environment travel along unless the options say otherwise.

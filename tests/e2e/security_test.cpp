@@ -7,6 +7,8 @@
 
 #include <doctest/doctest.h>
 
+#include "api/methods.hpp"
+#include "client/client.hpp"
 #include "e2e/support.hpp"
 
 using namespace kairo::test;
@@ -54,6 +56,14 @@ std::string inside(const Daemon& place, const std::string& id, const std::string
   REQUIRE(place.ctl({"spawn", "--id", id, "--", "sh", "-c", script}).code == 0);
   REQUIRE(place.ctl({"wait", id}).code == 0);
   return place.ctl({"logs", id, "--stream", "stdout"}).out;
+}
+
+/// Whether this host can confine a process at all.
+bool confines() {
+  Daemon place;
+  if (json_at(place.ctl({"info"}).out, "/features/permissions") == "true") return true;
+  MESSAGE("skipped: this kernel cannot confine a process");
+  return false;
 }
 
 std::string code_of(const std::string& text) {
@@ -303,6 +313,98 @@ TEST_CASE("a wrong policy is refused by name, and a reload keeps the one that ho
   eventually([&] { return place.said().find("was not reloaded") != std::string::npos; },
              "the refusal is told");
   CHECK(code_of(inside(place, "bound", ctl.path() + " ps 2>&1")) == "E_PERMISSION_DENIED");
+}
+
+TEST_CASE("permissions: what nobody declares is the policy's, and no declaration goes beyond a rule's") {
+  if (!confines()) return;
+  TempDir files;
+  ::chmod(files.path().c_str(), 0755);
+  const std::string uid = std::to_string(::geteuid());
+  const std::string file = files.put("kairod.json", R"({"policy": {
+    "rules": [{"principal": "user:)" + uid + R"(",
+               "permissions": {"fs": {"read": ["/"], "write": [")" +
+                                                        files.path() +
+                                                        R"("]}, "net": "none", "ipc": "kernel"}}],
+    "profiles": {"small": {"fs": {"read": ["/usr"]}}},
+    "undeclared": "small"}})");
+  Daemon place({.arguments = {"--config", file}});
+  // Undeclared: the profile, which is shown and holds.
+  const Ran made = place.ctl({"spawn", "--id", "small", "--", "/bin/cat", "/etc/passwd"});
+  CHECK(json_at(made.out, "/permissions/fs/read/0") == "/usr");
+  CHECK(json_at(place.ctl({"wait", "small"}).out, "/exitCode") == "1");
+  CHECK(place.ctl({"run", "--", "/bin/true"}).code == 0);
+  const auto refused = [&](std::vector<std::string> options) {
+    options.insert(options.begin(), "spawn");
+    options.insert(options.end(), {"--", "/bin/true"});
+    const Ran ran = place.ctl(options);
+    CAPTURE(ran.out);
+    CHECK(ran.code == 77);
+    return json_at(ran.err, "/error/details/rule") == "policy.rules[0] (\"user:" + uid + "\")";
+  };
+  CHECK(refused({"--profile", "unconfined"}));
+  CHECK(refused({"--allow-read", "/usr", "--net", "all"}));
+  CHECK(refused({"--allow-read", "/usr", "--allow-write", "/etc"}));
+  CHECK(refused({"--allow-read", "/usr", "--ipc", "all"}));
+  // A link below what is allowed leads nowhere else: the launch follows none.
+  REQUIRE(::symlink("/etc", files.file("link").c_str()) == 0);
+  kairo::api::SpawnParams by_link;
+  by_link.command = {"/bin/true"};
+  by_link.options.emplace();
+  by_link.options->permissions.emplace();
+  by_link.options->permissions->fs.emplace();
+  by_link.options->permissions->fs->read = {{"/usr"}};
+  by_link.options->permissions->fs->write = {{files.file("link")}};
+  auto client = kairo::client::Client::connect({.socket = place.socket()});
+  REQUIRE(client.ok());
+  CHECK_FALSE(client->call_raw("process.spawn", by_link).ok());
+  CHECK(place
+            .ctl({"run", "--allow-read", "/usr", "--allow-write", files.path(), "--", "/bin/sh", "-c",
+                  "echo yes > " + files.file("made")})
+            .code == 0);
+  CHECK(read_file(files.file("made")) == "yes\n");
+  const Ran no = place.ctl({"spawn", "--profile", "smal", "--", "true"});
+  CHECK(code_of(no.err) == "E_INVALID_PARAMS");
+  CHECK(no.err.find("small") != std::string::npos);
+  const Ran told =
+      place.ctl({"policy", "test", "user:" + uid, "process.spawn", "--allow-read", "/usr", "--net", "all"});
+  CHECK(told.code == 77);
+  CHECK(json_at(told.out, "/rule") == "policy.rules[0] (\"user:" + uid + "\")");
+  CHECK(json_at(place.ctl({"policy", "test", "user:" + uid, "process.spawn"}).out, "/permissions/net") ==
+        "none");
+
+  files.put("kairod.json", R"({"policy": {"undeclared": "deny"}})");
+  ::kill(place.pids().daemon, SIGHUP);
+  eventually([&] { return place.ctl({"spawn", "true"}).code == 77; }, "what is undeclared is denied");
+  CHECK(place.ctl({"run", "--profile", "unconfined", "--", "/bin/true"}).code == 0);
+}
+
+TEST_CASE("a process inside cannot grant what it lacks: neither permissions nor limits") {
+  if (!confines()) return;
+  Daemon place;
+  const Ctl ctl(place.dir());
+  const std::string& call = ctl.path();
+  const auto confined = [&](const std::string& id, const std::string& script) {
+    const Ran ran = place.ctl({"run", "--id", id, "--allow-read", "/usr", "--allow-read", place.dir().path(),
+                               "--ipc", "kernel", "--limit", "openFiles=64", "--", "/bin/sh", "-c", script});
+    return lines_of(ran.out);
+  };
+  const auto lines =
+      confined("inside", call + " spawn --id same -- /bin/true; " +                             //
+                             call + " spawn --allow-read /usr --net all -- /bin/true 2>&1; " +  //
+                             call + " spawn --profile unconfined -- /bin/true 2>&1; " +         //
+                             call + " spawn --allow-read / -- /bin/true 2>&1; " +               //
+                             call + " spawn --limit openFiles=65 -- /bin/true 2>&1; " +         //
+                             call + " spawn --id less --limit openFiles=32 --allow-read /usr -- /bin/true");
+  REQUIRE(lines.size() == 6);
+  CHECK(json_at(lines[0], "/owner") == "process:inside");
+  // What it does not declare it hands on.
+  CHECK(json_at(lines[0], "/permissions/net") == "none");
+  CHECK(json_at(lines[0], "/limits/openFiles") == "64");
+  for (const std::size_t i : {1, 2, 3, 4}) {
+    CAPTURE(lines[i]);
+    CHECK(code_of(lines[i]) == "E_PERMISSION_DENIED");
+  }
+  CHECK(json_at(lines[5], "/limits/openFiles") == "32");
 }
 
 TEST_SUITE_END();
