@@ -263,6 +263,38 @@ std::string exec_object(const Launch& order, int error_number) {
   return object + confined;
 }
 
+/// While it lives this thread looks up paths as another user, and no more than that user can: what is not
+/// there and what may not be looked at are then told apart by nobody who could not tell them apart himself.
+/// The raw calls change this thread alone.
+class LookingAs {
+ public:
+  explicit LookingAs(const std::optional<Identity>& identity) {
+    if (!identity || ::geteuid() != 0) return;
+    const int count = ::getgroups(0, nullptr);
+    own_groups_.resize(static_cast<std::size_t>(std::max(count, 0)));
+    if (count > 0) ::getgroups(count, own_groups_.data());
+    static const gid_t none = 0;
+    const auto& theirs = identity->groups;
+    ::syscall(SYS_setgroups, theirs.size(), theirs.empty() ? &none : theirs.data());
+    ::syscall(SYS_setfsgid, identity->gid);
+    ::syscall(SYS_setfsuid, identity->uid);
+    changed_ = true;
+  }
+  ~LookingAs() {
+    if (!changed_) return;
+    ::syscall(SYS_setfsuid, 0);
+    ::syscall(SYS_setfsgid, ::getegid());
+    static const gid_t none = 0;
+    ::syscall(SYS_setgroups, own_groups_.size(), own_groups_.empty() ? &none : own_groups_.data());
+  }
+  LookingAs(const LookingAs&) = delete;
+  LookingAs& operator=(const LookingAs&) = delete;
+
+ private:
+  bool changed_ = false;
+  std::vector<gid_t> own_groups_;
+};
+
 LaunchError pipe_error(int error_number) {
   const bool exhausted = error_number == EMFILE || error_number == ENFILE;
   return LaunchError{exhausted ? "descriptors" : "pipe", error_number, ""};
@@ -390,6 +422,7 @@ std::variant<Child, LaunchError> Launcher::launch(const Launch& order, std::span
   UniqueFd ruleset;
   sandbox::Confinement confinement;
   if (order.confinement) {
+    const LookingAs caller(order.identity);
     auto made = sandbox::make_ruleset(*order.confinement);
     if (auto* failed = std::get_if<sandbox::RulesetFailure>(&made))
       return LaunchError{failed->step, failed->error_number, std::move(failed->object)};

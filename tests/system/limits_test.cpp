@@ -378,4 +378,50 @@ TEST_CASE("kairoctl sets limits by their names") {
   CHECK(best.code == 0);
 }
 
+TEST_CASE("what this host cannot set is refused by name; under best-effort the session says so and runs") {
+  Daemon daemon;
+  auto client = connect(daemon);
+  const auto info = must<api::InfoResult>(client, "kernel.info", api::NoParams{});
+  api::ResourceLimits limits;
+  limits.memory = 64u << 20;
+  limits.open_files = 32;
+  auto params = limited({"sh", "-c", "ulimit -n"}, limits);
+  const bool can = info.features.at("limits.memory");
+  if (!can) {
+    const auto refused =
+        client.call<api::SpawnResult>("process.spawn", params, SteadyClock::now() + patience);
+    REQUIRE_FALSE(refused.ok());
+    CHECK(refused.error().code == Code::unsupported);
+    CHECK(refused.error().message.find("limits.memory") != std::string::npos);
+  }
+  params.options->limits_mode = api::LimitsMode::best_effort;
+  const auto session = spawn(client, params);
+  CHECK(session.degraded.has_value() != can);
+  if (session.degraded) CHECK(session.degraded->at(0).find("memory") != std::string::npos);
+  CHECK(wait(client, session.id).exit_code == 0);
+  CHECK(read_log(client, session.id) == "32\n");
+}
+
+TEST_CASE("an ordinary user's daemon keeps all of this, as far as the host lets it") {
+  if (::geteuid() != 0) return;  // it is the one
+  const TempDir programs;
+  ::chmod(programs.path().c_str(), 0755);
+  for (const std::string& each :
+       {kairod_path(), kairoctl_path(), test_child_path(), fs::read_symlink("/proc/self/exe").string()})
+    fs::copy_file(each, programs.file(fs::path(each).filename()));
+  StartOptions options;
+  options.env = {{"KAIRO_TEST_PROGRAMS", programs.path()},
+                 {"HOME", "/nonexistent"},
+                 {"XDG_RUNTIME_DIR", std::nullopt},
+                 {"XDG_CONFIG_HOME", std::nullopt}};
+  options.cwd = "/";
+  const Ran ran = run({"setpriv", "--reuid", "12345", "--regid", "12345", "--clear-groups", "--",
+                       programs.file("kairo_system_tests"), "--test-suite=limits"},
+                      {}, options);
+  INFO(ran.out);
+  INFO(ran.err);
+  CHECK(ran.code == 0);
+  CHECK(ran.out.find("Status: SUCCESS!") != std::string::npos);
+}
+
 TEST_SUITE_END();
