@@ -139,6 +139,28 @@ TEST_CASE("an orphan is its session's, or nobody's: never its user") {
   CHECK(json_at(place.ctl({"status", "other"}).out, "/status") == "running");
 }
 
+TEST_CASE("who a process is outlives the daemon, and so does what it owns") {
+  Daemon place({.start = false});
+  const Ctl ctl(place.dir());
+  REQUIRE(place.ctl({"ping"}).code == 0);
+  const std::string go = place.dir().file("go");
+  spawned(place, {"--id", "lasting", "sh", "-c",
+                  ctl.path() + " spawn --id before sleep 1000; while [ ! -e " + go + " ]; do sleep 0.05; done; " +
+                      ctl.path() + " spawn --id after true; " + ctl.path() + " kill before; " + ctl.path() +
+                      " kernel stop 2>&1"});
+  eventually([&] { return place.ctl({"status", "before"}).code == 0; }, "it has started one");
+  ::kill(place.pids().daemon, SIGKILL);
+  eventually([&] { return place.ctl({"ping"}).code == 0; }, "another daemon answers");
+  place.dir().put("go", "");
+  REQUIRE(place.ctl({"wait", "lasting"}).code == 0);
+  const auto lines = lines_of(place.ctl({"logs", "lasting", "--stream", "stdout"}).out);
+  REQUIRE(lines.size() == 4);
+  CHECK(json_at(lines[1], "/owner") == "process:lasting");
+  CHECK(json_at(lines[2], "/id") == "before");
+  CHECK(code_of(lines[3]) == "E_PERMISSION_DENIED");
+  CHECK(json_at(place.ctl({"status", "before"}).out, "/owner") == "process:lasting");
+}
+
 TEST_CASE("a process number that is used again is not the session that had it") {
   if (skip_unless_root()) return;
   if (::access("/proc/sys/kernel/ns_last_pid", W_OK) != 0) {
