@@ -5,9 +5,11 @@
 #include <charconv>
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/ioctl.h>
 #include <memory>
 #include <optional>
 #include <string_view>
+#include <sys/ioctl.h>
 #include <unistd.h>
 #include <utility>
 
@@ -75,6 +77,23 @@ std::optional<Lineage> lineage_of(pid_t pid) {
     out.started_boot_us = ticks * 1'000'000 / ticks_per_second;
   }
   return out;
+}
+
+std::optional<ProcessInfo> info_of(int process) {
+  // struct pidfd_info of <linux/pidfd.h>, in its first form, which every later kernel takes.
+  struct Info {
+    std::uint64_t mask;
+    std::uint64_t cgroup;
+    std::uint32_t pid, thread_group, parent;
+    std::uint32_t ids[8];
+    std::int32_t exit_code;
+  } info{};
+  static_assert(sizeof info == 64);
+  constexpr std::uint64_t with_pid = 1, with_cgroup = 4;
+  info.mask = with_cgroup;
+  if (::ioctl(process, _IOWR(0xFF, 11, Info), &info) != 0 || (info.mask & with_pid) == 0) return std::nullopt;
+  return ProcessInfo{static_cast<pid_t>(info.thread_group), static_cast<pid_t>(info.parent),
+                     (info.mask & with_cgroup) != 0 ? info.cgroup : 0};
 }
 
 pid_t parent_of(pid_t pid) {

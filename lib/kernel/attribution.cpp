@@ -7,10 +7,12 @@
 // gone has left. One that is known by neither, or by both as two sessions', has no rights: it might be
 // anybody's.
 //
-// Between two looks into /proc a process may end and its number go to another one. A parent that is the same
-// before and after is the parent that was looked at: an orphan is given to the keeper and never back. So the
-// way up is walked twice and counts only when both agree; the first step is held by a pidfd.
-#include <array>
+// Between two looks a process may end and its number go to another one. A parent that is the same before and
+// after is the parent that was looked at: an orphan is given to the keeper and never back. So each step
+// counts only when the process below it, which is held by a pidfd, still has that parent; where the kernel
+// tells nothing of a pidfd, the way is walked twice in /proc and counts when both agree.
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "cgroup/membership.hpp"
 #include "keeper/process_tree.hpp"
@@ -21,6 +23,8 @@ namespace {
 
 using keeper::Lineage;
 
+/// Control groups of which is known whose they are.
+constexpr std::size_t known_groups_max = 256;
 /// Times that a way up may change under our feet.
 constexpr int attempts = 8;
 /// No process has more ancestors than this, but for one that wants to keep us busy.
@@ -31,6 +35,32 @@ struct Way {
   pid_t top = 0;   ///< The child of the keeper that it leads to.
   Lineage origin;  ///< Of that child.
 };
+
+int open_process(pid_t pid) {
+  return static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
+}
+
+/// The way up from the process of a pidfd, by pidfds alone; nothing where it changed under our feet.
+std::optional<Way> way_up(int process, keeper::ProcessInfo info, pid_t keeper) {
+  UniqueFd held;
+  for (std::size_t steps = 0; steps < longest_way; ++steps) {
+    const int below = steps == 0 ? process : held.get();
+    if (info.parent <= 1) return Way{};
+    if (info.parent == keeper) {
+      const auto lineage = keeper::lineage_of(info.pid);
+      // It is still there, so it was it that was looked at.
+      if (!lineage || lineage->parent != keeper || !keeper::info_of(below)) return std::nullopt;
+      return Way{true, info.pid, *lineage};
+    }
+    UniqueFd parent(open_process(info.parent));
+    const auto above = parent ? keeper::info_of(parent.get()) : std::nullopt;
+    const auto again = keeper::info_of(below);
+    if (!above || !again || again->parent != info.parent) return std::nullopt;
+    info = *above;
+    held = std::move(parent);
+  }
+  return std::nullopt;
+}
 
 /// The way up from `pid`; nothing where it could not be walked twice alike.
 std::optional<Way> way_up(pid_t pid, pid_t keeper) {
@@ -63,8 +93,13 @@ std::optional<access::Principal> Kernel::attribute(const ipc::Peer& peer, int pr
   const auto unattributed = access::Principal::unattributed(peer.uid);
   // From outside of this pid namespace nobody comes from the keeper.
   if (peer.pid <= 0) return user;
-  const auto way = way_up(peer.pid, link_->keeper_pid());
-  const std::optional<std::uint64_t> group = cgroup::session_key_of(peer.pid, link_->groups());
+  const pid_t keeper = link_->keeper_pid();
+  const auto info = process >= 0 ? keeper::info_of(process) : std::nullopt;
+  std::optional<Way> way;
+  for (int attempt = 0; info && !way && attempt < attempts; ++attempt)
+    if (const auto now = keeper::info_of(process)) way = way_up(process, *now, keeper);
+  if (!info) way = way_up(peer.pid, keeper);
+  const std::optional<std::uint64_t> group = group_of(peer.pid, info ? info->cgroup : 0);
   // What was seen was the peer only if the peer is still there.
   if (!way || (process >= 0 && ipc::has_ended(process))) return unattributed;
   if (!way->from_keeper && !group) return user;
@@ -79,6 +114,17 @@ std::optional<access::Principal> Kernel::attribute(const ipc::Peer& peer, int pr
   // It may be the first process of a session whose launch is not known here yet.
   if (!starting.empty()) return std::nullopt;
   return unattributed;
+}
+
+std::optional<std::uint64_t> Kernel::group_of(pid_t pid, std::uint64_t cgroup) const {
+  // Most clients come from the same few groups, whose numbers are never used again.
+  const auto known = known_groups_.find(cgroup);
+  if (cgroup != 0 && known != known_groups_.end()) return known->second;
+  const std::optional<std::uint64_t> key = cgroup::session_key_of(pid, link_->groups());
+  if (cgroup == 0) return key;
+  if (known_groups_.size() >= known_groups_max) known_groups_.clear();
+  known_groups_.emplace(cgroup, key);
+  return key;
 }
 
 const session::Session* Kernel::main_process(pid_t pid, const keeper::Lineage& lineage) const {

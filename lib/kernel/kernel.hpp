@@ -288,6 +288,8 @@ class Kernel final : public keeper::Listener {
   /// nullptr where too many are served.
   Client* serve_as(UniqueFd socket, const ipc::Peer& peer, access::Principal principal,
                    std::vector<gid_t> groups);
+  /// The session in whose control group a process is, by key; `cgroup`: number of the group, or 0.
+  [[nodiscard]] std::optional<std::uint64_t> group_of(pid_t pid, std::uint64_t cgroup) const;
   /// The session whose main process that is.
   [[nodiscard]] const session::Session* main_process(pid_t pid, const keeper::Lineage& lineage) const;
   /// Serves those of the peers that wait who can be attributed by now.
@@ -376,6 +378,7 @@ class Kernel final : public keeper::Listener {
     UniqueFd process;
   };
   std::vector<WaitingPeer> waiting_peers_;
+  mutable std::unordered_map<std::uint64_t, std::optional<std::uint64_t>> known_groups_;
 
   /// What a session has beside itself while somebody cares; most have none of it.
   struct Attention {
