@@ -35,8 +35,22 @@ Result<void> check_undeclared(const PolicyDocument& document, const std::optiona
                        ", or those of policy.profiles");
 }
 
-bool is_known_kind(std::string_view pattern) {
-  return pattern == "*" || pattern.starts_with("user:") || pattern.starts_with("process:");
+/// user:UID, user:UID/NAME, process:ID, process:ID/NAME, with * for any characters; or * alone. Not a user's
+/// name: that would bind nobody.
+bool is_pattern(std::string_view pattern) {
+  if (pattern == "*") return true;
+  const bool user = pattern.starts_with("user:");
+  if (!user && !pattern.starts_with("process:")) return false;
+  const std::string_view rest = pattern.substr(pattern.find(':') + 1);
+  const std::size_t slash = rest.find('/');
+  const auto only = [](std::string_view text, std::string_view further) {
+    return !text.empty() && std::all_of(text.begin(), text.end(), [&](char c) {
+      return (c >= '0' && c <= '9') || c == '*' || further.find(c) != std::string_view::npos;
+    });
+  };
+  constexpr std::string_view word = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ._-";
+  if (!only(rest.substr(0, slash), user ? "" : word)) return false;
+  return slash == std::string_view::npos || only(rest.substr(slash + 1), word);
 }
 
 bool plain_number(double value) {
@@ -115,7 +129,7 @@ Result<Policy> Policy::read(std::string_view msgpack) {
   for (std::size_t i = 0; i < read.rules->size(); ++i) {
     const Rule& rule = (*read.rules)[i];
     const std::string path = "policy.rules[" + std::to_string(i) + "]";
-    if (!is_known_kind(rule.principal))
+    if (!is_pattern(rule.principal))
       return bad(
           path + ".principal",
           "must be user:UID, user:UID/NAME or process:ID, with * for any characters, or * alone; not \"" +
@@ -132,6 +146,13 @@ Result<Policy> Policy::read(std::string_view msgpack) {
                          "must be absolute paths: a ceiling does not go along with a working directory");
     if (rule.limits && rule.limits->cpu && !plain_number(*rule.limits->cpu))
       return bad(path + ".limits.cpu", "must be a number of cores above 0");
+    std::string zero;
+    if (rule.limits)
+      reflect::for_each_field<api::ResourceLimits>([&](const auto& field) {
+        const auto& value = (*rule.limits).*(field.member);
+        if (value && *value == 0) zero = field.name;
+      });
+    if (!zero.empty()) return bad(path + ".limits." + zero, "must be above 0");
   }
   return out;
 }
@@ -143,14 +164,19 @@ std::vector<Policy::Binding> Policy::binding(const Principal& principal) const {
     for (std::size_t i = 0; i < document_.rules->size(); ++i) {
       const Rule& rule = (*document_.rules)[i];
       if (!matches_glob(rule.principal, name)) continue;
-      if (out.empty() || out.back().rule != &rule)
+      const bool bound =
+          std::any_of(out.begin(), out.end(), [&](const Binding& each) { return each.rule == &rule; });
+      if (!bound)
         out.push_back({&rule, "policy.rules[" + std::to_string(i) + "] (\"" + rule.principal + "\")"});
       return;
     }
   };
-  const std::vector<std::string> names = names_along(principal.path());
-  bind(names.front());
-  if (names.size() > 1) bind(names.back());
+  for (const std::string& name : names_along(principal.path())) {
+    // A name only narrows: what binds the one who took it on binds on.
+    const std::size_t slash = name.find('/');
+    if (slash != std::string::npos) bind(std::string_view(name).substr(0, slash));
+    bind(name);
+  }
   return out;
 }
 

@@ -1,10 +1,10 @@
 // The policy (SPEC 8.2): who may call which methods, and what a spawn may at most have. Part of the
 // configuration (kairod.json(5), "policy"); immutable once made.
 //
-// A principal is bound by up to two rules: the first whose pattern matches the user (with its name) in whose
-// tree it is, and, for a process inside a session, the first that matches its own name. Both must allow. So
-// what a user may not do, no program that it starts may, and "process:*" can bind programs further than those
-// who started them. A principal that no rule matches is bound by none.
+// For each of the names along its path (principal.hpp), without and with the name that it was narrowed to, a
+// principal is bound by the first rule whose pattern matches. All of these must allow. So what a user may not
+// do, no program that it starts may, under no name and no id, and "process:*" can bind programs further than
+// those who started them. A principal that no rule matches is bound by none.
 #pragma once
 
 #include <array>

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <linux/filter.h>
+#include <linux/keyctl.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
@@ -120,6 +121,9 @@ KAIRO_IN_CHILD int run_child(void* argument) {
   if (task.confinement && task.confinement->private_network)
     if ((result = sandbox::enter_private_network()) < 0) fail(task, "network", result);
   if (task.gids) {
+    // The keeper's session keyring is its user's; a kernel without keyrings has none to keep from anybody.
+    result = call(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, 0);
+    if (result < 0 && result != -ENOSYS && result != -EPERM) fail(task, "identity", result);
     // These change this task alone; glibc's wrappers would change every thread of the keeper.
     if ((result = call(SYS_setgroups, static_cast<long>(task.gid_count), word(task.gids))) < 0)
       fail(task, "identity", result);

@@ -40,6 +40,11 @@ Result<std::optional<api::Permissions>> asked_permissions(const Kernel& kernel, 
     auto named = profile(kernel, *wanted.profile);
     if (!named) return std::move(named).error();
     out = *std::move(named);
+    if (const std::string& undeclared = kernel.policy().undeclared(rules); !out && undeclared != "allow")
+      return Error(Code::permission_denied,
+                   who.name() + " may not start a process that is not confined (undeclared: " + undeclared +
+                       ")" + nothing_started)
+          .with("rule", std::string("undeclared"));
   } else if (!out && from && from->record().permissions) {
     return from->record().permissions;
   } else if (!out) {

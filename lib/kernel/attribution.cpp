@@ -27,10 +27,12 @@ using keeper::Lineage;
 constexpr std::size_t known_groups_max = 256;
 /// Times that a way up may change under our feet.
 constexpr int attempts = 8;
-/// No process has more ancestors than this, but for one that wants to keep us busy.
-constexpr std::size_t longest_way = 1024;
+/// No process has more ancestors than this, but for one that wants to keep us busy: nobody waits for the rest
+/// of them.
+constexpr std::size_t longest_way = 128;
 
 struct Way {
+  bool too_long = false;
   bool from_keeper = false;
   pid_t top = 0;   ///< The child of the keeper that it leads to.
   Lineage origin;  ///< Of that child.
@@ -50,7 +52,7 @@ std::optional<Way> way_up(int process, keeper::ProcessInfo info, pid_t keeper) {
       const auto lineage = keeper::lineage_of(info.pid);
       // It is still there, so it was it that was looked at.
       if (!lineage || lineage->parent != keeper || !keeper::info_of(below)) return std::nullopt;
-      return Way{true, info.pid, *lineage};
+      return Way{false, true, info.pid, *lineage};
     }
     UniqueFd parent(open_process(info.parent));
     const auto above = parent ? keeper::info_of(parent.get()) : std::nullopt;
@@ -59,7 +61,7 @@ std::optional<Way> way_up(int process, keeper::ProcessInfo info, pid_t keeper) {
     info = *above;
     held = std::move(parent);
   }
-  return std::nullopt;
+  return Way{true, false, 0, {}};
 }
 
 /// The way up from `pid`; nothing where it could not be walked twice alike.
@@ -76,12 +78,13 @@ std::optional<Way> way_up(pid_t pid, pid_t keeper) {
       if (whole) break;
       each = lineage->parent;
     }
+    if (!whole && way.size() == longest_way) return Way{true, false, 0, {}};
     if (!whole) continue;
     bool same = true;
     for (const auto& [each, lineage] : way) same = same && keeper::lineage_of(each) == lineage;
     if (!same) continue;
     const auto& [top, origin] = way.back();
-    return Way{origin.parent == keeper, top, origin};
+    return Way{false, origin.parent == keeper, top, origin};
   }
   return std::nullopt;
 }
@@ -102,6 +105,7 @@ std::optional<access::Principal> Kernel::attribute(const ipc::Peer& peer, int pr
   const std::optional<std::uint64_t> group = group_of(peer.pid, info ? info->cgroup : 0);
   // What was seen was the peer only if the peer is still there.
   if (!way || (process >= 0 && ipc::has_ended(process))) return unattributed;
+  if (way->too_long && !group) return unattributed;
   if (!way->from_keeper && !group) return user;
   const session::Session* found = way->from_keeper ? main_process(way->top, way->origin) : nullptr;
   if (!found && way->from_keeper && way->origin.session != way->top)
@@ -109,8 +113,13 @@ std::optional<access::Principal> Kernel::attribute(const ipc::Peer& peer, int pr
       found = main_process(way->origin.session, *leader);
   if (group && found && found->key() != *group) return unattributed;
   if (group && !found) found = registry_.find_key(*group);
-  if (found)
-    return access::Principal::process(peer.uid, found->record().owned_by(), found->id(), found->key());
+  if (found) {
+    // Who has become another user inside (sudo, a login) is that user's, not the session's: neither that
+    // one's tree nor other users inside reach what it makes.
+    const std::string& owner = found->record().owned_by();
+    const bool same = !options_.serves_users || access::same_user(owner, user.path());
+    return access::Principal::process(peer.uid, same ? owner : user.path(), found->id(), found->key());
+  }
   // It may be the first process of a session whose launch is not known here yet.
   if (!starting.empty()) return std::nullopt;
   return unattributed;

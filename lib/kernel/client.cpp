@@ -12,7 +12,7 @@ namespace {
 /// One turn of one subscription, so that many share a connection fairly.
 constexpr std::size_t turn_bytes = 256u << 10;
 
-/// Refusals of one connection that are told by events in each interval; the next one tells how many were not.
+/// Refusals of one user that are told by events in each interval; the next one tells how many were not.
 constexpr unsigned refusals_told = 10;
 constexpr std::chrono::seconds refusals_interval{1};
 
@@ -58,6 +58,11 @@ Result<void> Client::on_frame(const wire::Frame& frame, std::vector<UniqueFd>& d
                              std::string_view(type->via.str.ptr, type->via.str.size));
       end_audited(request, taken ? "ok" : code_name(taken.error().code));
       audited_free_.push_back(place);
+    }
+    if (!taken && taken.error().code == Code::permission_denied) {
+      static const Method* const publish = kernel_.methods().find("event.publish");
+      this->refused({static_cast<std::uint32_t>(kernel_.methods().place_of(publish)), connection_->read_at()},
+                    taken.error());
     }
     if (!taken)
       kernel_.log("an EVENT of " + ipc::describe(connection_->peer()) +
@@ -134,13 +139,14 @@ void Client::answered(const Asked& asked, std::optional<Code> error) {
 
 void Client::refused(const Asked& asked, const Error& error) {
   // One that keeps asking must not fill the store.
+  Kernel::Refusals& before = kernel_.refusals_of(connection_->peer().uid);
   const SteadyTime now = SteadyClock::now();
-  if (now - refusals_.since >= refusals_interval) refusals_ = {now, 0, refusals_.untold};
-  if (refusals_.told >= refusals_told) {
-    ++refusals_.untold;
+  if (now - before.since >= refusals_interval) before = {now, 0, before.untold};
+  if (before.told >= refusals_told) {
+    ++before.untold;
     return;
   }
-  ++refusals_.told;
+  ++before.told;
   Kernel::Members members{{"principal", principal_.name()},
                           {"uid", std::int64_t{connection_->peer().uid}},
                           {"pid", std::int64_t{connection_->peer().pid}},
@@ -150,7 +156,7 @@ void Client::refused(const Asked& asked, const Error& error) {
   for (const auto& [name, value] : error.details)
     if (const auto* text = std::get_if<std::string>(&value); text && (name == "rule" || name == "id"))
       members.emplace_back(name == "id" ? "target" : name, *text);
-  if (refusals_.untold > 0) members.emplace_back("untold", std::exchange(refusals_.untold, 0));
+  if (before.untold > 0) members.emplace_back("untold", std::exchange(before.untold, 0));
   kernel_.emit_denied(principal_, members);
 }
 

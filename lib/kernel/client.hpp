@@ -134,12 +134,6 @@ class Client final : public ipc::Handler, public std::enable_shared_from_this<Cl
   std::vector<gid_t> groups_;
   std::uint64_t rules_version_ = 0;  ///< Kernel::policy_version() that rules_ are of; 0: of none.
   std::vector<access::Policy::Binding> rules_;
-  /// Refusals that may still be told by an event, and since when; more are counted.
-  struct Refusals {
-    SteadyTime since{};
-    unsigned told = 0;
-    std::uint64_t untold = 0;
-  } refusals_;
   std::size_t unanswered_ = 0;
   std::vector<AuditedRequest> audited_;
   std::vector<std::uint32_t> audited_free_;  ///< Places in it.

@@ -233,6 +233,13 @@ class Kernel final : public keeper::Listener {
   void emit_kernel(const std::string& type, reflect::Any data);
   /// `kairo.security.denied`: for who was refused, and those above.
   void emit_denied(const access::Principal& who, const Members& members);
+  /// How many refusals of a user were told in the present interval, and how many were not.
+  struct Refusals {
+    SteadyTime since{};
+    unsigned told = 0;
+    std::uint64_t untold = 0;
+  };
+  Refusals& refusals_of(uid_t uid) { return refusals_[uid]; }
   /// Says, in the log and by `kairo.kernel.degraded`, that the daemon itself does less than it should.
   void degraded(const std::string& what, const std::string& message);
   /// The same of one stream's log.
@@ -378,6 +385,7 @@ class Kernel final : public keeper::Listener {
     UniqueFd process;
   };
   std::vector<WaitingPeer> waiting_peers_;
+  std::unordered_map<uid_t, Refusals> refusals_;
   mutable std::unordered_map<std::uint64_t, std::optional<std::uint64_t>> known_groups_;
 
   /// What a session has beside itself while somebody cares; most have none of it.

@@ -145,9 +145,9 @@ TEST_CASE("who a process is outlives the daemon, and so does what it owns") {
   REQUIRE(place.ctl({"ping"}).code == 0);
   const std::string go = place.dir().file("go");
   spawned(place, {"--id", "lasting", "sh", "-c",
-                  ctl.path() + " spawn --id before sleep 1000; while [ ! -e " + go + " ]; do sleep 0.05; done; " +
-                      ctl.path() + " spawn --id after true; " + ctl.path() + " kill before; " + ctl.path() +
-                      " kernel stop 2>&1"});
+                  ctl.path() + " spawn --id before sleep 1000; while [ ! -e " + go +
+                      " ]; do sleep 0.05; done; " + ctl.path() + " spawn --id after true; " + ctl.path() +
+                      " kill before; " + ctl.path() + " kernel stop 2>&1"});
   eventually([&] { return place.ctl({"status", "before"}).code == 0; }, "it has started one");
   ::kill(place.pids().daemon, SIGKILL);
   eventually([&] { return place.ctl({"ping"}).code == 0; }, "another daemon answers");
@@ -230,6 +230,29 @@ TEST_CASE(
   // A user's process inside is bound like any other.
   const Ran nested = ctl.as(place, alice, {"run", "--", ctl.path(), "kill", "hers"});
   CHECK(code_of(nested.err) == "E_PERMISSION_DENIED");
+}
+
+TEST_CASE(
+    "who becomes another user inside a session shares nothing with that session's user, nor with a third") {
+  if (skip_unless_root()) return;
+  Daemon place({.arguments = {"--socket-mode", "0666"}});
+  const Ctl ctl(place.dir());
+  const std::string& call = ctl.path();
+  const auto as = [](uid_t uid) {
+    return "setpriv --reuid " + std::to_string(uid) + " --regid " + std::to_string(uid) + " --clear-groups ";
+  };
+  // A service of root's that lets users in.
+  const std::string out =
+      inside(place, "login",
+             "cd /; " + as(alice) + call + " spawn --id hers -- sleep 1000; " + as(bob) + call + " ps; " +
+                 as(bob) + call + " kill hers 2>&1; " + as(alice) + call + " status hers");
+  const auto lines = lines_of(out);
+  CAPTURE(out);
+  REQUIRE(lines.size() == 3);
+  CHECK(code_of(lines[1]) == "E_PERMISSION_DENIED");
+  CHECK(json_at(lines[2], "/id") == "hers");
+  CHECK(ctl.as(place, bob, {"status", "hers"}).code == 77);
+  CHECK(ctl.as(place, alice, {"status", "hers"}).code == 0);  // she is who made it
 }
 
 TEST_CASE("a user cannot start what only another may execute, nor in a directory that is closed to it") {
@@ -363,7 +386,7 @@ TEST_CASE("permissions: what nobody declares is the policy's, and no declaration
     CHECK(ran.code == 77);
     return json_at(ran.err, "/error/details/rule") == "policy.rules[0] (\"user:" + uid + "\")";
   };
-  CHECK(refused({"--profile", "unconfined"}));
+  CHECK_FALSE(refused({"--profile", "unconfined"}));  // not by the rule: what is undeclared is not unconfined
   CHECK(refused({"--allow-read", "/usr", "--net", "all"}));
   CHECK(refused({"--allow-read", "/usr", "--allow-write", "/etc"}));
   CHECK(refused({"--allow-read", "/usr", "--ipc", "all"}));
@@ -397,7 +420,8 @@ TEST_CASE("permissions: what nobody declares is the policy's, and no declaration
   files.put("kairod.json", R"({"policy": {"undeclared": "deny"}})");
   ::kill(place.pids().daemon, SIGHUP);
   eventually([&] { return place.ctl({"spawn", "true"}).code == 77; }, "what is undeclared is denied");
-  CHECK(place.ctl({"run", "--profile", "unconfined", "--", "/bin/true"}).code == 0);
+  CHECK(place.ctl({"spawn", "--profile", "unconfined", "--", "/bin/true"}).code == 77);
+  CHECK(place.ctl({"run", "--allow-read", "/usr", "--", "/bin/true"}).code == 0);
 }
 
 TEST_CASE("a process inside cannot grant what it lacks: neither permissions nor limits") {

@@ -47,19 +47,19 @@ TEST_CASE("without a policy nobody is bound") {
 TEST_CASE("the first rule that matches the user counts, and for a process that of the process as well") {
   const Policy policy = good(R"({"rules": [
     {"principal": "user:1000/agent", "methods": ["process.*"]},
-    {"principal": "user:1000*", "methods": ["kernel.*"]},
+    {"principal": "user:1000*", "methods": ["kernel.*", "process.*", "device.list"]},
     {"principal": "process:*", "methods": ["*.list", "kernel.info", "process.spawn"]}]})");
   CHECK(may(policy, agent, "process.spawn"));
   CHECK_FALSE(may(policy, agent, "kernel.info"));
   CHECK(may(policy, alice, "kernel.info"));
-  CHECK_FALSE(may(policy, alice, "process.spawn"));
-  // Both must allow.
+  CHECK_FALSE(may(policy, alice, "event.query"));
+  // All must allow.
   CHECK(may(policy, inside, "process.list"));
   CHECK(may(policy, inside, "process.spawn"));
   CHECK_FALSE(may(policy, inside, "process.kill"));  // the process's does not
   CHECK_FALSE(may(policy, inside, "kernel.info"));   // the user's does not
   CHECK_FALSE(may(policy, inside, "device.list"));   // the user's does not
-  CHECK(policy.binding(inside).size() == 2);
+  CHECK(policy.binding(inside).size() == 3);
   // Further down the line it is the last process that counts beside the user.
   CHECK_FALSE(may(policy, Principal::process(1000, inside.path(), "x", 8), "process.kill"));
   CHECK(policy.binding(Principal::user(1)).empty());
@@ -68,6 +68,23 @@ TEST_CASE("the first rule that matches the user counts, and for a process that o
   CHECK(no.error().code == Code::permission_denied);
   CHECK(no.error().message ==
         "process:build may not call process.kill: refused by policy.rules[2] (\"process:*\")");
+}
+
+TEST_CASE("no name and no further process leads out of a rule") {
+  const Policy policy = good(R"({"rules": [
+    {"principal": "user:1000", "methods": ["process.spawn"], "limits": {"pids": 5}},
+    {"principal": "process:low*", "methods": ["process.spawn", "process.wait"]},
+    {"principal": "process:deploy", "methods": ["*"]}]})");
+  const Principal named = *alice.narrowed("anything");
+  CHECK(may(policy, named, "process.spawn"));
+  CHECK_FALSE(may(policy, named, "process.kill"));
+  CHECK(Policy::check_limits(policy.binding(named), named, {})->pids == 5);
+  const Principal low = Principal::process(1, "user:1", "low1", 1);
+  CHECK_FALSE(may(policy, low, "process.kill"));
+  CHECK_FALSE(may(policy, *low.narrowed("x"), "process.kill"));
+  const Principal below = Principal::process(1, low.path(), "deploy", 2);
+  CHECK(may(policy, below, "process.wait"));
+  CHECK_FALSE(may(policy, below, "process.kill"));
 }
 
 TEST_CASE("an empty list of methods allows none") {
@@ -135,6 +152,14 @@ TEST_CASE("undeclared: the process's rule before the user's, and neither widens 
 TEST_CASE("what is wrong is named by its path, and what was meant is suggested") {
   CHECK(refused(R"({"rule": []})").find("rules") != std::string::npos);
   CHECK(refused(R"({"rules": [{"principal": "users:1"}]})").find("policy.rules[0].principal") == 0);
+  for (const char* nobody :
+       {"user:alice", "user:1000 ", "user:", "process:a b", "process:", "user:1/", "user:1/a b"}) {
+    CAPTURE(nobody);
+    CHECK(refused((std::string(R"({"rules": [{"principal": ")") + nobody + R"("}]})").c_str())
+              .find("policy.rules[0].principal must be") == 0);
+  }
+  CHECK(refused(R"({"rules": [{"principal": "*", "limits": {"pids": 0}}]})")
+            .find("policy.rules[0].limits.pids") == 0);
   CHECK(refused(R"({"rules": [{}]})").find("policy.rules[0].principal") != std::string::npos);
   CHECK(refused(R"({"rules": [{"principal": "*", "limits": {"cpu": -1}}]})")
             .find("policy.rules[0].limits.cpu") == 0);
