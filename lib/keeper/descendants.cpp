@@ -56,6 +56,18 @@ void Descendants::reap() {
   }
 }
 
+bool Descendants::reap_siblings(const std::function<bool()>& launching) {
+  for (;;) {
+    siginfo_t ended{};
+    if (::waitid(P_ALL, 0, &ended, WEXITED | WNOHANG | WNOWAIT | __WALL) != 0 || ended.si_pid == 0)
+      return true;
+    // In this order: what is a zombie by now was launched before, if it was launched.
+    if (launching() || is_main_(ended.si_pid)) return false;
+    orphans_.erase(ended.si_pid);
+    ::waitpid(ended.si_pid, nullptr, WNOHANG | __WALL);
+  }
+}
+
 std::vector<WatchLetter> Descendants::leave() const {
   std::vector<WatchLetter> out;
   for (const Watch& each : watches_)
@@ -173,7 +185,7 @@ int Descendants::signal(pid_t main, pid_t group, const std::string& mark, const 
   const auto add_tree = [&](pid_t root) {
     for (const pid_t each : tree(root)) targets.push_back(each);
   };
-  if (main != 0) add_tree(main);
+  if (main != 0 && !control_group) add_tree(main);
   reap();
   // Its zombie, which kept the group's number, may have been among them.
   if (main != 0 && !is_main_(main)) main = 0;

@@ -43,6 +43,10 @@ class Descendants {
   /// Whether it is at the control group of session `key`.
   [[nodiscard]] bool follows(std::uint64_t key) const;
   void child_signal(SteadyTime now) { due(now + sweep_delay); }
+  /// Reaps what hangs on a launching thread and is no session's: a program's child by CLONE_PARENT.
+  /// `launching`: whether a launch is under way, whose child is nobody's yet; when it says no, is_main knows
+  /// all that were launched before. False when another look is needed.
+  bool reap_siblings(const std::function<bool()>& launching);
 
   /// What is still to be done, for a keeper that re-executes itself; take_over() is the other half.
   [[nodiscard]] std::vector<WatchLetter> leave() const;

@@ -35,7 +35,8 @@ namespace {
 constexpr std::uint64_t listener_event = first_other_event;
 constexpr std::uint64_t signals_event = first_other_event + 1;
 constexpr std::uint64_t control_event = first_other_event + 2;
-constexpr std::uint64_t first_greeting_event = first_other_event + 3;
+constexpr std::uint64_t first_watch_event = first_other_event + 3;  ///< One for each launching thread.
+constexpr std::uint64_t first_greeting_event = first_watch_event + launch_connections;
 
 /// Connections that have not said Hello yet.
 constexpr std::size_t greetings_max = 8;
@@ -52,6 +53,8 @@ constexpr std::chrono::seconds abandoned_check{60};
 constexpr int events_per_turn = 256;
 /// How soon a launching thread that the system did not give is asked for again.
 constexpr std::chrono::milliseconds launches_retry{100};
+/// How long after a SIGCHLD children are looked for that are no session's and no orphans, at most so often.
+constexpr std::chrono::seconds siblings_rest{2};
 
 /// The most descriptors that this process may have, after the limit was raised as far as it goes (SPEC 4.8).
 int raise_descriptor_limit(std::uint64_t own_max) {
@@ -173,6 +176,7 @@ class Keeper {
   bool stopped_ = false;
   bool terminated_ = false;
   std::optional<SteadyTime> signals_rest_;  ///< SIGCHLD is not looked at until then.
+  std::optional<SteadyTime> siblings_due_;  ///< When to look for them.
   SteadyTime idle_since_ = SteadyClock::now();
 };
 
@@ -199,6 +203,8 @@ Result<void> Keeper::start() {
   pump_.end_leftovers(SteadyClock::now());
   add(options_.listener.get(), listener_event);
   add(signals_.get(), signals_event, EPOLLIN | EPOLLONESHOT);
+  for (std::size_t i = 0; i < launches_.size(); ++i)
+    if (const int timer = launches_[i]->watch().timer(); timer >= 0) add(timer, first_watch_event + i);
   Result<void> out;
   for (const auto& each : launches_)
     if (auto started = each->start(); !started) out = std::move(started);
@@ -233,6 +239,7 @@ int Keeper::run() {
     };
     if (signals_rest_) consider(*signals_rest_);
     if (launches_tended_) consider(*launches_tended_);
+    if (siblings_due_) consider(*siblings_due_);
     if (!control_) consider(pump_.size() == 0 ? idle_end() : now + abandoned_check);
     int wait_ms = -1;
     if (next)
@@ -248,6 +255,10 @@ int Keeper::run() {
     now = SteadyClock::now();
     pump_.run_timers(now);
     if (launches_tended_ && *launches_tended_ <= now) tend_launches(now);
+    if (siblings_due_ && *siblings_due_ <= now) {
+      siblings_due_.reset();
+      if (!pump_.reap_siblings([&] { return launching(); })) siblings_due_ = now + siblings_rest;
+    }
     if (signals_rest_ && *signals_rest_ <= now) {
       signals_rest_.reset();
       epoll_event again{};
@@ -285,6 +296,7 @@ void Keeper::on_event(std::uint64_t event, std::uint32_t events) {
   if (event == listener_event) return accept_connection();
   if (event == signals_event) return on_signal();
   if (event == control_event) return on_control(events);
+  if (event < first_greeting_event) return launches_[event - first_watch_event]->watch().look();
   greet(event);
 }
 
@@ -299,6 +311,7 @@ void Keeper::on_signal() {
       if (info[i].ssi_signo == SIGTERM) terminated_ = true;
   const SteadyTime now = SteadyClock::now();
   pump_.child_signal(now);
+  if (!siblings_due_) siblings_due_ = now + siblings_rest;
   signals_rest_ = now + rest;
 }
 

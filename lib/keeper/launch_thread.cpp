@@ -217,7 +217,8 @@ std::variant<Child, LaunchError> LaunchThread::launch_in_group(const Launch& ord
   }
   auto joining = groups_.tree().open_to_join(group);
   if (!joining) return LaunchError{"limits", EMFILE, joining.error().message};
-  auto result = launcher_.launch(order, descriptors, *joining);
+  const bool cpu_is_counted = wanted.cpu_time && groups_.tree().cpu_us(group).has_value();
+  auto result = launcher_.launch(order, descriptors, *joining, cpu_is_counted, watch_);
   if (const Child* child = std::get_if<Child>(&result); child && !child->in_unified && joining->unified) {
     cgroup::Group outside = group;
     outside.in = cgroup::unified_bit;

@@ -40,6 +40,7 @@ class LaunchThread {
   void add(UniqueFd socket, std::uint64_t epoch);
   void set_epoch(std::uint64_t epoch) { epoch_ = epoch; }
   [[nodiscard]] bool busy() const { return busy_; }
+  LaunchWatch& watch() { return watch_; }
   /// Ends the thread, to be start()ed again; its children become the main thread's. False, and it goes on,
   /// when a launch does not end within `patience`.
   bool rest(std::chrono::milliseconds patience);
@@ -61,6 +62,7 @@ class LaunchThread {
                                                    std::map<std::string, std::string>& degraded);
 
   Launcher launcher_;
+  LaunchWatch watch_;
   int epoll_;
   int logs_dir_;
   Table& table_;

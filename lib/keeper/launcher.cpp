@@ -198,14 +198,17 @@ rlimit at_most(__rlimit_resource resource, std::uint64_t soft, std::uint64_t har
   return {soft, hard};
 }
 
-void set_limits(ChildTask& task, const LaunchLimits& limits) {
+void set_limits(ChildTask& task, const LaunchLimits& limits, bool cpu_is_counted) {
   if (limits.open_files) {
     task.files.rlim_max = std::min<rlim_t>(task.files.rlim_max, *limits.open_files);
     task.files.rlim_cur = task.files.rlim_max;
   }
-  // SIGXCPU first, which says why; SIGKILL for what goes on regardless.
-  if (limits.cpu_seconds)
-    task.cpu_seconds = at_most(RLIMIT_CPU, *limits.cpu_seconds, *limits.cpu_seconds + 2);
+  // SIGXCPU first, which says why; SIGKILL for what goes on regardless. Its clock is not
+  // quite that of a control group: where kairod reads one, that alone decides while kairod is there.
+  if (limits.cpu_seconds) {
+    const std::uint64_t soft = *limits.cpu_seconds + (cpu_is_counted ? 1 : 0);
+    task.cpu_seconds = at_most(RLIMIT_CPU, soft, soft + 2);
+  }
   if (limits.file_size) task.file_size = at_most(RLIMIT_FSIZE, *limits.file_size, *limits.file_size);
 }
 
@@ -340,30 +343,32 @@ Launcher::~Launcher() {
 }
 
 /// As clone3; `group`: a cgroup's directory, or -1.
-long Launcher::try_clone3(ChildTask& task, int group, UniqueFd& process) {
-  int pidfd = -1;
+long Launcher::try_clone3(ChildTask& task, char* stack, int group, Child& child, LaunchWatch& watch) {
   clone_args args{};
   args.flags = CLONE_VM | CLONE_VFORK | CLONE_FILES | CLONE_PIDFD | CLONE_CLEAR_SIGHAND;
-  args.pidfd = reinterpret_cast<std::uint64_t>(&pidfd);
+  args.pidfd = reinterpret_cast<std::uint64_t>(watch.process());
   args.exit_signal = SIGCHLD;
-  args.stack = reinterpret_cast<std::uint64_t>(stack_);
+  args.stack = reinterpret_cast<std::uint64_t>(stack);
   args.stack_size = stack_bytes;
   if (group >= 0) {
     args.flags |= CLONE_INTO_CGROUP;
     args.cgroup = static_cast<std::uint64_t>(group);
   }
+  watch.begin();
   const long result = clone3(args, run_child, &task);
-  if (result > 0) process = UniqueFd(pidfd);
+  if (result > 0) child.process = UniqueFd(*watch.process());
+  child.ended = watch.end() && result > 0;
   return result;
 }
 
-pid_t Launcher::clone_child(ChildTask& task, const cgroup::Joining& joining, Child& child) {
+pid_t Launcher::clone_child(ChildTask& task, const cgroup::Joining& joining, Child& child,
+                            LaunchWatch& watch) {
   const auto answer = [](long result) {
     if (result < 0) errno = static_cast<int>(-result);
     return result < 0 ? -1 : static_cast<pid_t>(result);
   };
   if (has_clone3_ && has_into_cgroup_ && joining.unified) {
-    const long result = try_clone3(task, joining.unified.get(), child.process);
+    const long result = try_clone3(task, stack_, joining.unified.get(), child, watch);
     child.in_unified = result > 0;
     if (result > 0 || result == -EAGAIN || result == -ENOMEM) return answer(result);
     // Linux before 5.7, or a container that forbids it; EACCES: it may not leave the cgroup it is in.
@@ -375,19 +380,24 @@ pid_t Launcher::clone_child(ChildTask& task, const cgroup::Joining& joining, Chi
     child.in_unified = true;
   }
   if (has_clone3_) {
-    const long result = try_clone3(task, -1, child.process);
+    const long result = try_clone3(task, stack_, -1, child, watch);
     if (result != -ENOSYS && result != -EPERM && result != -EINVAL) return answer(result);
     has_clone3_ = false;  // an old kernel, or a container that forbids it
   }
-  int pidfd = -1;
-  const pid_t pid = ::clone(run_child, stack_ + stack_bytes,
-                            CLONE_VM | CLONE_VFORK | CLONE_FILES | CLONE_PIDFD | SIGCHLD, &task, &pidfd);
-  if (pid > 0) child.process = UniqueFd(pidfd);
+  watch.begin();
+  const pid_t pid =
+      ::clone(run_child, stack_ + stack_bytes, CLONE_VM | CLONE_VFORK | CLONE_FILES | CLONE_PIDFD | SIGCHLD,
+              &task, watch.process());
+  const int error_number = errno;
+  if (pid > 0) child.process = UniqueFd(*watch.process());
+  child.ended = watch.end() && pid > 0;
+  errno = error_number;
   return pid;
 }
 
 std::variant<Child, LaunchError> Launcher::launch(const Launch& order, std::span<UniqueFd> descriptors,
-                                                  const cgroup::Joining& joining) {
+                                                  const cgroup::Joining& joining, bool cpu_is_counted,
+                                                  LaunchWatch& watch) {
   if (order.argv.empty()) return LaunchError{"argv", EINVAL, ""};
   if (std::any_of(order.argv.begin(), order.argv.end(), has_nul))
     return LaunchError{"argv", EINVAL, "an argument with NUL"};
@@ -458,7 +468,7 @@ std::variant<Child, LaunchError> Launcher::launch(const Launch& order, std::span
     task.uid = order.identity->uid;
     task.gid = order.identity->gid;
   }
-  if (order.limits) set_limits(task, *order.limits);
+  if (order.limits) set_limits(task, *order.limits, cpu_is_counted);
   for (const UniqueFd& each : joining.tasks)
     if (task.group_count < std::size(cgroup::all_controllers)) task.groups[task.group_count++] = each.get();
   // While a low descriptor is a pipe's end, that pipe does not end.
@@ -489,10 +499,15 @@ std::variant<Child, LaunchError> Launcher::launch(const Launch& order, std::span
   }
   for (UniqueFd& each : theirs) each.reset();
   ipc.reset();
-  const pid_t pid = clone_child(task, joining, child);
+  const pid_t pid = clone_child(task, joining, child, watch);
   const int clone_errno = errno;
   clear_low();
   if (pid < 0) return LaunchError{"clone", clone_errno, ""};
+  if (child.ended) {
+    // What it did last is no matter: it never becomes a session.
+    task.step = "exec";
+    task.error_number = ETIMEDOUT;
+  }
   if (task.step) {
     while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
     }

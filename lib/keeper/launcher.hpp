@@ -18,6 +18,7 @@
 #include "base/result.hpp"
 #include "base/unique_fd.hpp"
 #include "cgroup/tree.hpp"
+#include "keeper/launch_watch.hpp"
 #include "keeper/protocol.hpp"
 
 namespace kairo::keeper {
@@ -43,7 +44,8 @@ struct Child {
   pid_t pid = 0;
   std::uint64_t started_us = 0;
   std::uint64_t started_boot_us = 0;
-  UniqueFd process;  ///< pidfd: readable once it has ended.
+  UniqueFd process;    ///< pidfd: readable once it has ended.
+  bool ended = false;  ///< By the LaunchWatch.
   UniqueFd standard_input;
   UniqueFd output[2];
   bool in_unified = false;  ///< It is in the v2 group.
@@ -69,16 +71,17 @@ class Launcher {
   ~Launcher();
 
   /// `descriptors`: for each Stdio::fd, in the order stdin, stdout, stderr; then that of Launch::ipc.
-  /// `joining`: the control groups
-  /// that the child is to be in.
+  /// `joining`: the control groups that the child is to be in; `cpu_is_counted`: by one of them, so that
+  /// kairod is to end the session, which says why, and RLIMIT_CPU what kairod does not.
   std::variant<Child, LaunchError> launch(const Launch& order, std::span<UniqueFd> descriptors,
-                                          const cgroup::Joining& joining = {});
+                                          const cgroup::Joining& joining, bool cpu_is_counted,
+                                          LaunchWatch& watch);
 
  private:
   static constexpr int low_descriptors = 5;
   explicit Launcher(FileLimit files) : files_(files) {}
-  pid_t clone_child(struct ChildTask& task, const cgroup::Joining& joining, Child& child);
-  long try_clone3(struct ChildTask& task, int group, UniqueFd& process);
+  pid_t clone_child(struct ChildTask& task, const cgroup::Joining& joining, Child& child, LaunchWatch& watch);
+  static long try_clone3(struct ChildTask& task, char* stack, int group, Child& child, LaunchWatch& watch);
 
   FileLimit files_;
   UniqueFd null_;

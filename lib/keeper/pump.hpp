@@ -125,6 +125,14 @@ class Pump {
     descendants_.child_signal(now);
     groups_.poke();
   }
+  /// See Descendants.
+  bool reap_siblings(const std::function<bool()>& launching) {
+    return descendants_.reap_siblings([&] {
+      if (launching()) return true;
+      take_arrivals();
+      return false;
+    });
+  }
 
   // Orders. An unknown key is not an error: the session may have gone meanwhile.
   void set_stdin_ring(std::uint64_t key, UniqueFd ring);

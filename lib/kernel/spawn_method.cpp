@@ -255,6 +255,8 @@ Result<Plan> plan_spawn(Kernel& kernel, const Call& call, const api::SpawnParams
                          why + "; nothing was started");
     }
     order.limits = planned->order;
+    // Nor is it when the host refuses it at the launch.
+    if (order.limits && granted->imposed != api::ResourceLimits{}) order.limits->best_effort = false;
     record.limits = planned->in_force;
     record.degraded = std::move(planned->degraded);
     const std::uint64_t wall_ms = record.limits ? record.limits->wall_ms.value_or(0) : 0;

@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
-#include <linux/fs.h>
 #include <linux/seccomp.h>
 #include <map>
 #include <mutex>
@@ -61,8 +60,37 @@ constexpr std::array metadata_calls{"chmod",        "fchmod",      "fchmodat",  
                                     "lremovexattr", "fremovexattr"};
 /// fchmodat2, setxattrat, removexattrat, file_setattr
 constexpr std::array metadata_numbers{452, 463, 466, 469};
-constexpr std::array<unsigned long, 4> metadata_ioctls{FS_IOC_SETFLAGS, FS_IOC32_SETFLAGS, FS_IOC_FSSETXATTR,
-                                                       FS_IOC_SETVERSION};
+
+/// Requests of ioctl, by their low 16 bits, type and number: 32-bit and later forms of a request differ from
+/// it in the upper half alone.
+struct Requests {
+  unsigned type;
+  unsigned first;
+  unsigned last;
+};
+/// btrfs does these on directories that are open for reading alone, and Landlock does not look: subvolumes
+/// and snapshots made and removed, the trees of everybody searched, names by number, the default, flags,
+/// what was received.
+constexpr std::array<Requests, 7> tree_requests{{{0x94, 1, 1},
+                                                 {0x94, 14, 15},
+                                                 {0x94, 17, 19},
+                                                 {0x94, 23, 24},
+                                                 {0x94, 26, 26},
+                                                 {0x94, 37, 38},
+                                                 {0x94, 63, 63}}};
+/// Those that change a file which is open for reading alone: of 'f' (flags, versions, keys, verity, what ext4
+/// has) all but what only reads, f2fs's, FAT's attributes, what XFS and the file attributes have.
+constexpr std::array<Requests, 11> metadata_requests{{{'f', 0, 0},
+                                                      {'f', 2, 2},
+                                                      {'f', 4, 10},
+                                                      {'f', 12, 19},
+                                                      {'f', 23, 25},
+                                                      {'f', 28, 133},
+                                                      {'f', 136, 255},
+                                                      {'v', 2, 2},
+                                                      {'X', 32, 255},
+                                                      {0xf5, 0, 255},
+                                                      {'r', 0x11, 0x11}}};
 
 constexpr std::array ipc_calls{"shmget",       "shmat",           "shmctl",    "shmdt",        "semget",
                                "semop",        "semctl",          "msgget",    "msgsnd",       "msgrcv",
@@ -140,6 +168,17 @@ scmp_arg_cmp above(unsigned argument, std::uint64_t value) {
   return {argument, SCMP_CMP_GT, value, 0};
 }
 
+/// Blocks of numbers that one comparison covers.
+void close_requests(Rules& rules, const Requests& requests) {
+  constexpr unsigned both = 0xffff;
+  for (unsigned next = requests.first; next <= requests.last;) {
+    unsigned size = 256;
+    while (next % size != 0 || next + size - 1 > requests.last) size /= 2;
+    rules.refuse("ioctl", EPERM, has(1, both & ~(size - 1), requests.type << 8 | next));
+    next += size;
+  }
+}
+
 /// Bits rather than values wherever they say the same: a filter is the slower the longer it is.
 void close_sockets(Rules& rules, const FilterShape& shape) {
   using Network = FilterShape::Network;
@@ -153,6 +192,19 @@ void close_sockets(Rules& rules, const FilterShape& shape) {
   switch (shape.network) {
     case Network::open:
       if (!shape.ipc) rules.refuse("socket", EACCES, is(0, AF_UNIX));
+      return;
+    case Network::apart:
+      // Unix is 1, IPv4 2, IPv6 10, netlink 16, packets 17. Others have no network namespace (vsock) or were
+      // not looked at.
+      rules.refuse("socket", EACCES, above(0, AF_PACKET));
+      rules.refuse("socket", EACCES, is(0, AF_UNSPEC));
+      rules.refuse("socket", EACCES, has(0, 4, 4));   // 4 to 7, 12 to 15
+      rules.refuse("socket", EACCES, has(0, 3, 3));   // 3, 11
+      rules.refuse("socket", EACCES, has(0, 10, 8));  // 8, 9
+      if (shape.ipc)
+        rules.refuse("socketpair", EACCES, is_not(0, AF_UNIX));
+      else
+        rules.refuse("socket", EACCES, is(0, AF_UNIX));
       return;
     case Network::none:
       if (shape.ipc)
@@ -201,16 +253,20 @@ Result<std::string> compile(const FilterShape& shape) {
     rules.refuse("unshare", EPERM, has(0, flag, flag));
   }
   rules.refuse("unshare", EPERM, has(0, new_time_namespace, new_time_namespace));
+  // A child of whoever started this program, who knows nothing of it.
+  rules.refuse("clone", EPERM, has(0, CLONE_PARENT, CLONE_PARENT));
+  // Others' open and exec of a file would wait for whoever holds it.
+  rules.refuse("fcntl", EPERM, is(1, F_SETLEASE));
   // Limits of other processes of the same user.
   rules.refuse("prlimit64", EPERM, is_not(0, 0));
   // Typing on the terminal of whoever watches.
   rules.refuse("ioctl", EPERM, is(1, TIOCSTI));
   rules.refuse("ioctl", EPERM, is(1, TIOCLINUX));
+  for (const Requests& each : tree_requests) close_requests(rules, each);
   if (!shape.write) {
     for (const char* name : metadata_calls) rules.refuse(name, EPERM);
     for (const int number : metadata_numbers) rules.refuse_number(number, EPERM);
-    for (const unsigned long request : metadata_ioctls)
-      rules.refuse("ioctl", EPERM, is(1, request & low_half));
+    for (const Requests& each : metadata_requests) close_requests(rules, each);
   }
   if (!shape.ipc)
     for (const char* name : ipc_calls) rules.refuse(name, EACCES);

@@ -18,8 +18,9 @@
 namespace kairo::sandbox {
 
 struct FilterShape {
-  /// `ports`: TCP alone, and Landlock looks at the ports; `connecting_ports`: and no listening; `open`: any.
-  enum class Network { none, connecting_ports, ports, open };
+  /// `ports`: TCP alone, and Landlock looks at the ports; `connecting_ports`: and no listening; `apart`: what
+  /// has a network namespace; `open`: any.
+  enum class Network { none, connecting_ports, ports, apart, open };
   Network network = Network::none;
   bool ipc = false;    ///< Unix sockets, System V IPC, POSIX queues.
   bool write = false;  ///< Modes, owners, times and attributes may be changed.

@@ -69,8 +69,10 @@ Result<Plan> make_plan(const api::Permissions& permissions, const Host& host) {
     shape.network = binds ? Network::ports : Network::connecting_ports;
   } else {
     const auto access = std::get<api::NetAccess>(net);
-    shape.network = access == api::NetAccess::none ? Network::none : Network::open;
     plan.private_network = access == api::NetAccess::private_;
+    shape.network = access == api::NetAccess::none ? Network::none
+                    : plan.private_network         ? Network::apart
+                                                   : Network::open;
   }
   if (plan.private_network && !host.private_network) return unsupported(host.private_network_missing);
 

@@ -216,6 +216,19 @@ int change_flags_high_bits() {
   flags ^= FS_NODUMP_FL;
   return outcome(::syscall(SYS_ioctl, fd, FS_IOC_SETFLAGS | 1ul << 40, &flags));
 }
+/// ext4's own way to the generation of a file, on a descriptor that may only read it.
+int change_generation() {
+  const int fd = ::open(scene("readable/file").c_str(), O_RDONLY | O_CLOEXEC);
+  long generation = 1;
+  const int result = ::ioctl(fd, _IOW('f', 4, long), &generation);
+  return result != 0 && (errno == ENOTTY || errno == EOPNOTSUPP) ? moot : outcome(result);
+}
+int lease_file() {
+  const int fd = ::open(inside("mine").c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return moot;
+  const int result = ::fcntl(fd, F_SETLEASE, F_RDLCK);
+  return result != 0 && (errno == EINVAL || errno == EAGAIN) ? moot : outcome(result);
+}
 
 // --- mounts and devices ------------------------------------------------------------------------------
 
@@ -308,6 +321,8 @@ constexpr Attempt attempts[] = {
     {"change-attribute", change_attribute},
     {"change-flags", change_flags},
     {"change-flags-high-bits", change_flags_high_bits},
+    {"change-generation", change_generation},
+    {"lease-file", lease_file},
     {"bind-mount", bind_mount},
     {"bind-mount-own-namespace", bind_mount_own_namespace},
     {"clone-tree", clone_tree},

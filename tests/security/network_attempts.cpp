@@ -141,6 +141,11 @@ int vsock_socket() {
   const int socket = ::socket(AF_VSOCK, SOCK_STREAM, 0);
   return socket < 0 && errno == EAFNOSUPPORT ? moot : outcome(socket);
 }
+/// Qualcomm's router, which has one address space for the whole machine.
+int router_socket() {
+  const int socket = ::socket(AF_QIPCRTR, SOCK_DGRAM, 0);
+  return socket < 0 && errno == EAFNOSUPPORT ? moot : outcome(socket);
+}
 int crypto_socket() {
   const int socket = ::socket(AF_ALG, SOCK_SEQPACKET, 0);
   return socket < 0 && errno == EAFNOSUPPORT ? moot : outcome(socket);
@@ -223,6 +228,7 @@ constexpr Attempt attempts[] = {
     {"packet-socket", packet_socket},
     {"netlink-socket", netlink_socket},
     {"vsock-socket", vsock_socket},
+    {"router-socket", router_socket},
     {"crypto-socket", crypto_socket},
     {"unix-connect", unix_connect},
     {"unix-abstract", unix_abstract},

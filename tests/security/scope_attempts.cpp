@@ -114,6 +114,12 @@ int clone_user() {
   if (pid == 0) ::_exit(0);
   return outcome(pid);
 }
+/// A child of whoever started this process, who does not know of it.
+int clone_sibling() {
+  const long pid = ::syscall(SYS_clone, CLONE_PARENT | SIGCHLD, nullptr, nullptr, nullptr, nullptr);
+  if (pid == 0) ::_exit(0);
+  return outcome(pid);
+}
 int clone3_user() {
   clone_args args{};
   args.flags = CLONE_NEWUSER;
@@ -285,6 +291,7 @@ constexpr Attempt attempts[] = {
     {"unshare-mounts", unshare_mounts},
     {"clone-user", clone_user},
     {"clone3-user", clone3_user},
+    {"clone-sibling", clone_sibling},
     {"join-namespace", join_namespace},
     {"ring", ring},
     {"key-add", key_add},

@@ -50,6 +50,7 @@ void ignore_term(Args& args);
 void sleep_for(Args& args);
 void grandchild_holds_stdout(Args& args);
 void double_fork(Args& args);
+void sibling(Args& args);
 
 // report.cpp
 void list_fds(Args& args);

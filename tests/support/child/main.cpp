@@ -44,6 +44,7 @@ constexpr Command commands[] = {
     {"double-fork", "SECONDS [keep|close]", double_fork,
      "starts a daemon in a session of its own that keeps (default) or closes stdout and stderr; prints its "
      "pid"},
+    {"sibling", "", sibling, "makes its parent a child that ends at once (CLONE_PARENT); prints its pid"},
     {"list-fds", "", list_fds, "prints the open descriptors as a JSON array"},
     {"env", "", env, "prints the environment as a JSON object"},
     {"cwd", "", cwd, "prints the working directory"},

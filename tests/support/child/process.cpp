@@ -1,10 +1,12 @@
 // Commands about life, death and descendants.
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -102,6 +104,13 @@ void double_fork(Args& args) {
   while (waitpid(middle, nullptr, 0) < 0 && errno == EINTR) {
   }
   print_pid(daemon);
+}
+
+void sibling(Args&) {
+  const long child = syscall(SYS_clone, CLONE_PARENT | SIGCHLD, nullptr, nullptr, nullptr, nullptr);
+  if (child < 0) fail("cannot clone");
+  if (child == 0) _exit(0);
+  print_pid(static_cast<pid_t>(child));
 }
 
 }  // namespace kairo::test

@@ -216,3 +216,38 @@ TEST_CASE("when descriptors run out a launch is refused before anything is start
   }
   CHECK(kairod.output_of({.argv = {"/bin/echo", "again"}}) == "again\n");
 }
+
+TEST_CASE("launches that hang before their program runs are ended, and others go on") {
+  const TempDir dir;
+  Kairod kairod(dir.path());
+  const std::string program = dir.path() + "/leased";
+  write_file(program, "#!/bin/sh\n", 0700);
+  const UniqueFd held(::open(program.c_str(), O_RDONLY | O_CLOEXEC));
+  // The exec waits until the holder gives the lease back, which is told by a signal that does nothing.
+  REQUIRE(::fcntl(held.get(), F_SETSIG, SIGURG) == 0);
+  if (::fcntl(held.get(), F_SETLEASE, F_WRLCK) != 0) return;  // this file system has none
+  std::vector<std::shared_ptr<Kairod::Started>> hanging;
+  for (unsigned i = 0; i < launch_connections; ++i) hanging.push_back(kairod.order({.argv = {program}}));
+  for (const auto& each : hanging) {
+    kairod.run_until([&] { return each->result.has_value(); });
+    REQUIRE_FALSE(each->result->ok());
+    CHECK(detail(each->result->error(), "step") == "exec");
+    CHECK(detail(each->result->error(), "errnoName") == "ETIMEDOUT");
+  }
+  CHECK(zombies_of(kairod.link->keeper_pid()) == 0);
+  CHECK(kairod.output_of({.argv = {"/bin/echo", "on"}}) == "on\n");
+}
+
+TEST_CASE("a child that a program gives to the keeper is reaped once it has ended") {
+  const TempDir dir;
+  Kairod kairod(dir.path());
+  auto session = kairod.launch({.argv = words({"sibling", "sleep", "1000"})});
+  kairod.wait_stream(session->slot, 0, [](auto& each) { return each.tail > 1; });
+  const pid_t sibling = std::atoi(kairod.read_log(session->key, session->slot).c_str());
+  REQUIRE(sibling > 0);
+  eventually([&] { return ::kill(sibling, 0) != 0; });
+  CHECK(alive(session->pid()));
+  kairod.signal(session->key, SIGKILL, SignalScope::group);
+  CHECK(kairod.wait_exit(session->key).wait_status == SIGKILL);
+  kairod.release(session);
+}

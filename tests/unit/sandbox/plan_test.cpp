@@ -5,6 +5,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sched.h>
+#include <set>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
@@ -148,6 +149,50 @@ TEST_CASE("all of the network is not all of ipc") {
   CHECK(allows(online, SYS_socket, {AF_NETLINK, SOCK_RAW, 0}));
   CHECK_FALSE(allows(online, SYS_socket, {AF_UNIX, SOCK_STREAM, 0}));
   CHECK_FALSE(allows(online, SYS_socket, {AF_UNIX | garbage, SOCK_STREAM, 0}));
+}
+
+TEST_CASE("a private network has the families that a network namespace holds") {
+  for (const bool ipc : {false, true}) {
+    const FilterShape apart{FilterShape::Network::apart, ipc, true};
+    for (std::uint64_t domain = 0; domain < 64; ++domain) {
+      CAPTURE(domain);
+      const bool wanted = domain == AF_INET || domain == AF_INET6 || domain == AF_NETLINK ||
+                          domain == AF_PACKET || (domain == AF_UNIX && ipc);
+      CHECK(allows(apart, SYS_socket, {domain, SOCK_DGRAM, 0}) == wanted);
+    }
+    CHECK_FALSE(allows(apart, SYS_socket, {AF_VSOCK | garbage, SOCK_STREAM, 0}));
+    CHECK(allows(apart, SYS_socketpair, {AF_UNIX, SOCK_STREAM, 0}));
+    CHECK_FALSE(allows(apart, SYS_socketpair, {AF_TIPC, SOCK_STREAM, 0}));
+  }
+}
+
+TEST_CASE("requests that change what is open for reading are refused") {
+  constexpr FilterShape writer{.write = true};
+  const std::set<unsigned> trees{1, 14, 15, 17, 18, 19, 23, 24, 26, 37, 38, 63};
+  const std::set<unsigned> reading{1, 3, 11, 20, 21, 22, 26, 27, 134, 135};
+  for (const std::uint64_t upper : {0ull, 0x4008ull << 16, 0xc000ull << 16 | garbage})
+    for (unsigned number = 0; number < 256; ++number) {
+      CAPTURE(number);
+      const auto passes = [&](const FilterShape& shape, std::uint64_t type) {
+        return allows(shape, SYS_ioctl, {3, upper | type << 8 | number});
+      };
+      for (const FilterShape& shape : {closed, writer}) CHECK(passes(shape, 0x94) == !trees.contains(number));
+      CHECK(passes(closed, 'f') == reading.contains(number));
+      CHECK(passes(closed, 'X') == (number < 32));
+      CHECK(passes(closed, 'v') == (number != 2));
+      CHECK(passes(closed, 'r') == (number != 0x11));
+      CHECK_FALSE(passes(closed, 0xf5));
+      for (const unsigned type : {0x66u, 0x58u, 0x76u, 0x72u, 0xf5u}) CHECK(passes(writer, type));
+    }
+}
+
+TEST_CASE("no lease, and no child of somebody else") {
+  constexpr FilterShape all{FilterShape::Network::open, true, true};
+  CHECK_FALSE(allows(all, SYS_fcntl, {3, 1024, 0}));
+  CHECK_FALSE(allows(all, SYS_fcntl, {3, 1024 | garbage, 1}));
+  CHECK(allows(all, SYS_fcntl, {3, 1025}));
+  CHECK(allows(all, SYS_fcntl, {3, 4, 0}));
+  CHECK_FALSE(allows(all, SYS_clone, {CLONE_PARENT | 17}));
 }
 
 TEST_CASE("only who may write changes modes; nobody types on terminals") {
