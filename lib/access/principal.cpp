@@ -48,10 +48,11 @@ bool Principal::is_plain_user() const {
 }
 
 Result<Principal> Principal::narrowed(std::string_view name) const {
-  const bool good = !name.empty() && name.size() <= 64 && std::all_of(name.begin(), name.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
-           c == '_' || c == '-';
-  });
+  const bool good = !name.empty() && name.size() <= principal_name_bytes &&
+                    std::all_of(name.begin(), name.end(), [](char c) {
+                      return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                             c == '.' || c == '_' || c == '-';
+                    });
   if (!good)
     return Error(Code::invalid_params,
                  "params.name must be 1 to 64 letters, digits, dots, dashes or underscores")

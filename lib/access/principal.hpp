@@ -20,6 +20,9 @@
 
 namespace kairo::access {
 
+/// Of the name that identify gives.
+inline constexpr std::size_t principal_name_bytes = 64;
+
 class Principal {
  public:
   static Principal user(uid_t uid);

@@ -33,8 +33,8 @@ struct AuditQueryParams {
               "Only records of this method or event; a * at the end stands for any rest"),
         field("limit", &S::limit, "Records in one page, 1 to 1000 (1000)"),
         field("waitMs", &S::wait_ms,
-              "Wait so long for a record where there is none, at most 60000; records of audit.query are left "
-              "out then"));
+              "Wait so long for a record where there is none, at most 60000; records of audit.query alone do "
+              "not end it, they come with the next other one"));
   }
 };
 

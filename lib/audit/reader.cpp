@@ -84,10 +84,10 @@ bool Filter::admits(std::string_view line) const {
     if (viewer && !is_below(path, *viewer)) return false;
     if (principal && !is_below(who, *principal) && !is_below(path, *principal)) return false;
   }
-  if (!method && hidden_method.empty()) return true;
+  if (!method) return true;
   auto name = find_member(line, "method");
   if (!name) name = find_member(line, "event");
-  return inside(name) != hidden_method && (!method || is_named(inside(name), *method));
+  return is_named(inside(name), *method);
 }
 
 std::string Place::text() const {

@@ -21,7 +21,6 @@ struct Filter {
   std::optional<std::string> method;  ///< A method or, of lifecycle records, an event; * stands for any rest.
   std::optional<std::string> from_time;  ///< As lines have them, both inclusive.
   std::optional<std::string> to_time;
-  std::string hidden_method;  ///< Records of this one are passed over.
 
   [[nodiscard]] bool admits(std::string_view line) const;
 };

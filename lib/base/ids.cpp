@@ -13,9 +13,9 @@ constexpr bool is_alnum(char c) noexcept {
 }  // namespace
 
 bool is_valid_session_id(std::string_view id) noexcept {
-  return !id.empty() && id.size() <= 128 && is_alnum(id[0]) && std::all_of(id.begin(), id.end(), [](char c) {
-    return is_alnum(c) || c == '.' || c == '_' || c == '-';
-  });
+  return !id.empty() && id.size() <= session_id_bytes && is_alnum(id[0]) &&
+         std::all_of(id.begin(), id.end(),
+                     [](char c) { return is_alnum(c) || c == '.' || c == '_' || c == '-'; });
 }
 
 std::string random_id(std::size_t length) {

@@ -7,6 +7,7 @@
 #include <boost/asio/post.hpp>
 #include <msgpack.hpp>
 
+#include "audit/line.hpp"
 #include "kernel/kernel.hpp"
 #include "wire/payload.hpp"
 
@@ -95,6 +96,18 @@ audit::Trail::Bounds bounds_of(const Settings& settings) {
   return {settings.audit_bytes, settings.audit_files, std::chrono::hours(settings.audit_hours)};
 }
 
+/// What looks at the audit, and so makes records of its own.
+constexpr std::string_view looking_method = "audit.query", looking_member = "\"audit.query\"";
+
+/// See Audit::Look.
+bool tells_news(const Audit::Query& query, const audit::Page& page) {
+  if (query.last) return !page.lines.empty();
+  if (page.more || page.lines.size() >= query.limit) return true;
+  return std::any_of(page.lines.begin(), page.lines.end(), [](const std::string& line) {
+    return audit::find_member(line, "method") != looking_member;
+  });
+}
+
 }  // namespace
 
 Audit::Audit(Kernel& kernel) : kernel_(kernel), redactor_(kernel.settings().audit_redact) {}
@@ -159,6 +172,7 @@ void Audit::end() {
 void Audit::request(std::string_view who, const AuditedRequest& request, std::string_view outcome) {
   const SteadyTime now = SteadyClock::now();
   if (!begin(now)) return;
+  if (request.method != looking_method) ++news_;
   std::string& line = trail_->line();
   if (request.method.empty())
     audit::append_member(line, "method", request.unknown);
@@ -175,6 +189,7 @@ void Audit::request(std::string_view who, const AuditedRequest& request, std::st
 
 void Audit::fact(const event::Fact& fact) {
   if (!on_ || !is_of_a_life(fact.event.type) || !begin(SteadyClock::now())) return;
+  ++news_;
   std::string& line = trail_->line();
   audit::append_member(line, "event", fact.event.type);
   if (!fact.owner.empty()) append_principal(line, fact.owner);
@@ -268,6 +283,7 @@ void Audit::synced(int failed, const audit::Head& head) {
 }
 
 void Audit::close() {
+  readers_.reset();  // what is being read is waited for, the rest dropped
   if (!trail_) return;
   static_cast<void>(trail_->write());
   const audit::Head& head = trail_->written();
@@ -276,33 +292,28 @@ void Audit::close() {
 
 // --- looking -----------------------------------------------------------------------------------------
 
-void Audit::query(Query query, std::function<void(Result<audit::Page>)> done) {
+void Audit::look(Query query, std::function<void(Look)> done) {
   write();
-  const std::uint64_t seen = trail_ ? trail_->written().seq : 0;
-  boost::asio::post(kernel_.disk(), [this, query = std::move(query), done = std::move(done), seen]() mutable {
-    const std::string& state_dir = kernel_.options().state_dir;
-    auto page = query.last ? audit::read_last(state_dir, query.filter, *query.last)
-                           : audit::read_page(state_dir, query.filter, query.from, query.limit);
-    auto found = std::make_shared<Result<audit::Page>>(std::move(page));
-    boost::asio::post(
-        kernel_.io(), [this, query = std::move(query), done = std::move(done), seen, found]() mutable {
-          if (!*found || !(*found)->lines.empty() || (*found)->more || SteadyClock::now() >= query.until)
-            return done(std::move(*found));
-          query.from = (*found)->next;
-          query.last.reset();
-          await(std::move(query), std::move(done), seen);
-        });
-  });
+  if (!readers_) readers_.emplace(1);
+  boost::asio::post(
+      *readers_, [this, query = std::move(query), done = std::move(done), mark = mark()]() mutable {
+        const std::string& state_dir = kernel_.options().state_dir;
+        auto page = query.last ? audit::read_last(state_dir, query.filter, *query.last)
+                               : audit::read_page(state_dir, query.filter, query.from, query.limit);
+        const bool news = !page || tells_news(query, *page);
+        auto look = std::make_shared<Look>(Look{std::move(page), news, mark});
+        boost::asio::post(kernel_.io(), [done = std::move(done), look] { done(std::move(*look)); });
+      });
 }
 
-/// Until something was written behind record `seen`.
-void Audit::await(Query query, std::function<void(Result<audit::Page>)> done, std::uint64_t seen) {
+void Audit::await_news(Query query, Mark before, std::function<void()> again) {
   if (query.abandoned()) return;
   kernel_.timers().after(
-      look_interval, [this, query = std::move(query), done = std::move(done), seen]() mutable {
-        if ((trail_ ? trail_->written().seq : 0) != seen || SteadyClock::now() >= query.until)
-          return this->query(std::move(query), std::move(done));
-        await(std::move(query), std::move(done), seen);
+      look_interval, [this, query = std::move(query), before, again = std::move(again)]() mutable {
+        const Mark now = mark();
+        if ((now.written != before.written && now.news != before.news) || SteadyClock::now() >= query.until)
+          return again();
+        await_news(std::move(query), before, std::move(again));
       });
 }
 

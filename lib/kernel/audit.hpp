@@ -18,6 +18,8 @@
 #include <string>
 #include <string_view>
 
+#include <boost/asio/thread_pool.hpp>
+
 #include "audit/reader.hpp"
 #include "audit/redactor.hpp"
 #include "audit/trail.hpp"
@@ -74,7 +76,6 @@ class Audit {
   /// Writes by the end of this turn of the loop.
   void write_soon();
 
-  /// Answers a query once it has something to show or its time is over; on the kernel's thread.
   struct Query {
     audit::Filter filter;
     audit::Place from;
@@ -83,7 +84,24 @@ class Audit {
     SteadyTime until{};
     std::function<bool()> abandoned;  ///< Whether nobody waits for it any more.
   };
-  void query(Query query, std::function<void(Result<audit::Page>)> done);
+  /// How far the audit had come.
+  struct Mark {
+    std::uint64_t written = 0;  ///< The newest record in a file.
+    std::uint64_t news = 0;     ///< So many records were made that are of something else than audit.query.
+  };
+  struct Look {
+    Result<audit::Page> page;
+    /// Something to answer with, where there is time: records of audit.query alone are none, because each
+    /// answer to one that waits makes another; unless they fill the page.
+    bool news = false;
+    Mark mark;
+  };
+  /// Reads one page, which looks through limits::audit_scan_bytes at most: the next page of the same query
+  /// is behind what others have asked for. Never on the thread that syncs files: who asks again and again
+  /// must not delay those. `done` is called on the kernel's thread.
+  void look(Query query, std::function<void(Look)> done);
+  /// Calls `again` when there may be news behind `mark` or the query's time is over.
+  void await_news(Query query, Mark mark, std::function<void()> again);
 
   /// The daemon ends: the last records, and their head.
   void close();
@@ -97,7 +115,7 @@ class Audit {
   void sync_soon();
   void sync();
   void synced(int failed, const audit::Head& head);
-  void await(Query query, std::function<void(Result<audit::Page>)> done, std::uint64_t seen);
+  [[nodiscard]] Mark mark() const { return {trail_ ? trail_->written().seq : 0, news_}; }
 
   Kernel& kernel_;
   bool on_ = false;
@@ -110,6 +128,8 @@ class Audit {
   bool unsynced_ = false;
   bool told_ = false;  ///< That records cannot be written.
   SteadyTime failed_at_{};
+  std::uint64_t news_ = 0;                           ///< See Mark.
+  std::optional<boost::asio::thread_pool> readers_;  ///< One thread, made with the first query.
 };
 
 }  // namespace kairo::kernel

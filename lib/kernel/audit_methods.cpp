@@ -46,13 +46,63 @@ Result<Audit::Query> read_query(Kernel& kernel, const Client& client, api::Audit
   query.last = params.last;
   query.limit = params.limit.value_or(limits::audit_page);
   query.until = SteadyClock::now() + std::chrono::milliseconds(params.wait_ms.value_or(0));
-  if (params.wait_ms) query.filter.hidden_method = "audit.query";
   query.filter.principal = std::move(params.principal);
   query.filter.method = std::move(params.method);
   // Whoever may stop the daemon as its own user may read its files as well.
   const access::Principal& who = client.principal();
   if (who.uid() != ::geteuid() || !Kernel::may_rule(who)) query.filter.viewer = kernel.viewer(who);
   return query;
+}
+
+/// One request from its first look to its answer. It has the connection's turn (Client::query_events) while
+/// it looks, and not while it waits.
+struct Asking {
+  Kernel& kernel;
+  Audit::Query query;
+  Reply<api::AuditQueryResult> reply;
+  std::weak_ptr<Client> client;  ///< Weak: a query that waits is dropped with its client.
+  bool waiting = false;          ///< Counts among those of its client that wait.
+};
+
+void answer(const Asking& asking, Result<audit::Page> page) {
+  if (!page) return asking.reply(page.error());
+  api::AuditQueryResult result;
+  result.records = std::move(page->lines);
+  result.next = page->next.text();
+  result.more = page->more;
+  asking.reply(result);
+}
+
+void take_turn(const std::shared_ptr<Asking>& asking);
+
+/// Answers, or goes on waiting.
+void looked(const std::shared_ptr<Asking>& asking, Client& client, Audit::Look look) {
+  Audit::Query& query = asking->query;
+  if (!look.page || look.news || SteadyClock::now() >= query.until) {
+    if (asking->waiting) client.end_waiting_query();
+    return answer(*asking, std::move(look.page));
+  }
+  if (!asking->waiting && !client.begin_waiting_query())
+    return asking->reply(Error(Code::limit_exceeded, "more than " + std::to_string(waiting_queries) +
+                                                         " queries of this connection wait already"));
+  asking->waiting = true;
+  // From the same place where something was found: it comes with the first page that tells news.
+  if (look.page->lines.empty()) query.from = look.page->next;
+  query.last.reset();
+  asking->kernel.audit().await_news(query, look.mark, [asking] { take_turn(asking); });
+}
+
+void take_turn(const std::shared_ptr<Asking>& asking) {
+  const auto client = asking->client.lock();
+  if (!client) return;
+  client->query_events([asking] {
+    asking->kernel.audit().look(asking->query, [asking](Audit::Look look) {
+      const auto asker = asking->client.lock();
+      if (!asker) return;
+      looked(asking, *asker, std::move(look));
+      asker->queried();
+    });
+  });
 }
 
 }  // namespace
@@ -62,22 +112,7 @@ void audit_query(Kernel& kernel, Call& call, api::AuditQueryParams params,
   auto query = read_query(kernel, *call.client, params);
   if (!query) return reply(query.error());
   query->abandoned = [reply] { return reply.abandoned(); };
-  // Weak: a query that waits is dropped with its client.
-  call.client->query_events(
-      [&kernel, query = std::move(*query), reply, client = std::weak_ptr(call.client)]() mutable {
-        kernel.audit().query(std::move(query), [reply, client](Result<audit::Page> page) {
-          if (page) {
-            api::AuditQueryResult result;
-            result.records = std::move(page->lines);
-            result.next = page->next.text();
-            result.more = page->more;
-            reply(result);
-          } else {
-            reply(page.error());
-          }
-          if (const auto asker = client.lock()) asker->queried();
-        });
-      });
+  take_turn(std::make_shared<Asking>(Asking{kernel, std::move(*query), reply, call.client}));
 }
 
 }  // namespace kairo::kernel

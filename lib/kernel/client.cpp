@@ -65,8 +65,8 @@ Result<void> Client::on_frame(const wire::Frame& frame, std::vector<UniqueFd>& d
                     taken.error());
     }
     if (!taken)
-      kernel_.log("an EVENT of " + ipc::describe(connection_->peer()) +
-                  " was ignored: " + taken.error().message);
+      kernel_.log_client("an EVENT of " + ipc::describe(connection_->peer()) +
+                         " was ignored: " + taken.error().message);
     return {};
   }
 
@@ -411,7 +411,8 @@ void Client::give_last(OutputSubscription& subscription) {
 
 void Client::on_closed(const Error* why) {
   if (why)
-    kernel_.log("closed the connection of " + ipc::describe(connection_->peer()) + ": " + why->message);
+    kernel_.log_client("closed the connection of " + ipc::describe(connection_->peer()) + ": " +
+                       why->message);
   const auto keep = shared_from_this();
   for (AuditedRequest& each : audited_)
     if (each.waiting) end_audited(each, "unanswered");

@@ -26,6 +26,9 @@ namespace kairo::kernel {
 class Kernel;
 struct Method;
 
+/// Queries of one connection that may wait at once: each looks again with whatever is recorded.
+inline constexpr std::size_t waiting_queries = 16;
+
 class Client final : public ipc::Handler, public std::enable_shared_from_this<Client> {
  public:
   Client(Kernel& kernel, std::shared_ptr<ipc::Connection> connection, std::uint64_t number,
@@ -97,6 +100,11 @@ class Client final : public ipc::Handler, public std::enable_shared_from_this<Cl
   /// end.
   void query_events(std::function<void()> start);
   void queried();
+  /// A query that waits for something to come has no turn meanwhile. False where too many wait already.
+  [[nodiscard]] bool begin_waiting_query() {
+    return waiting_queries_ < waiting_queries && ++waiting_queries_ > 0;
+  }
+  void end_waiting_query() { --waiting_queries_; }
 
   /// Sessions that have not ended and whose events are pushed to this connection, by key.
   std::unordered_set<std::uint64_t> owned;
@@ -151,6 +159,7 @@ class Client final : public ipc::Handler, public std::enable_shared_from_this<Cl
   void next_query();
   std::deque<std::function<void()>> queries_;
   bool querying_ = false;
+  std::size_t waiting_queries_ = 0;
   struct Missed {
     std::uint64_t first = 0;
     std::uint64_t last = 0;

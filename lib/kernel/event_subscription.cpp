@@ -142,7 +142,7 @@ void EventSubscription::take_page(Result<std::string> frames, std::size_t count,
     cursor_ = std::max(cursor_, upto);
   } else {
     // Neither the store nor the journal can be read: what they hold cannot be had now, and that is said.
-    kernel_.log("a replay of events had to leave some out: " + frames.error().message);
+    kernel_.log_client("a replay of events had to leave some out: " + frames.error().message);
     const std::uint64_t newest = kernel_.bus().newest();
     api::append_event(outbox, lagged_event(cursor_ + 1, newest, newest - cursor_, id_));
     cursor_ = newest;

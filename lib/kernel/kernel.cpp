@@ -24,6 +24,9 @@ constexpr std::chrono::seconds journal_calm{10};
 /// On top of the grace of processes that are to end with the daemon: a launch that hangs, or a process that
 /// does not die, must not keep it.
 constexpr std::chrono::seconds stop_patience{5};
+/// Lines about clients in each interval. (One that misbehaves must not fill the disk with the log.)
+constexpr unsigned client_lines_told = 20;
+constexpr std::chrono::seconds client_lines_interval{1};
 
 }  // namespace
 
@@ -93,11 +96,24 @@ void Kernel::configure(const Settings& settings, access::Policy policy) {
   expire();
 }
 
+void Kernel::log_client(const std::string& line) {
+  const SteadyTime now = SteadyClock::now();
+  if (now - client_lines_.since >= client_lines_interval) client_lines_ = {now, 0, client_lines_.left_out};
+  if (client_lines_.told < client_lines_told) {
+    ++client_lines_.told;
+    return log(line);
+  }
+  if (client_lines_.left_out++ > 0) return;
+  timers_.at(client_lines_.since + client_lines_interval, [this] {
+    log(std::to_string(std::exchange(client_lines_.left_out, 0)) + " more lines about clients were left out");
+  });
+}
+
 void Kernel::accept(UniqueFd socket, ipc::Peer peer) {
   const std::size_t served = clients_.size() + waiting_peers_.size();
   const auto refuse = [&](const std::string& why) {
     ++counters_.refused_connections;
-    log("refused a connection of " + ipc::describe(peer) + ": " + why);
+    log_client("refused a connection of " + ipc::describe(peer) + ": " + why);
   };
   if (served >= settings().connections) return refuse(std::to_string(served) + " are served");
   if (!options_.serves_users && peer.uid != ::geteuid() && peer.uid != 0) return refuse("another user's");
@@ -128,7 +144,7 @@ void Kernel::serve(UniqueFd socket, const ipc::Peer& peer, access::Principal pri
     auto read = ipc::peer_groups(socket.get());
     if (!read) {
       ++counters_.refused_connections;
-      return log("refused a connection of " + ipc::describe(peer) + ": " + read.error().message);
+      return log_client("refused a connection of " + ipc::describe(peer) + ": " + read.error().message);
     }
     groups = std::move(*read);
   }
@@ -139,8 +155,8 @@ Client* Kernel::serve_as(UniqueFd socket, const ipc::Peer& peer, access::Princip
                          std::vector<gid_t> groups) {
   if (clients_.size() + waiting_peers_.size() >= settings().connections) {
     ++counters_.refused_connections;
-    log("refused a connection of " + ipc::describe(peer) + ": " + std::to_string(clients_.size()) +
-        " are served");
+    log_client("refused a connection of " + ipc::describe(peer) + ": " + std::to_string(clients_.size()) +
+               " are served");
     return nullptr;
   }
   auto connection = std::make_shared<ipc::Connection>(io_, std::move(socket), peer, batch_,
@@ -557,7 +573,7 @@ void Kernel::publish(event::Fact fact, const session::Session* session) {
   audit_->fact(fact);
   event::Window::Entry recorded;
   if (auto published = announce(fact, recorded); !published && published.error().code == Code::limit_exceeded)
-    log("an event is not on record: " + published.error().message);
+    log_client("an event is not on record: " + published.error().message);
   if (!session) return;
   const auto it = attention_.find(session->key());
   if (it == attention_.end()) return;

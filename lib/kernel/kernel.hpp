@@ -151,6 +151,9 @@ class Kernel final : public keeper::Listener {
   Result<void> check_state_dir();
   [[nodiscard]] int logs_dir() const { return logs_dir_.get(); }
   void log(const std::string& line) const { options_.log(line); }
+  /// The same for what a client can bring about as often as it likes: 20 lines a second for all of them, and
+  /// then how many were left out.
+  void log_client(const std::string& line);
 
   [[nodiscard]] const access::Policy& policy() const { return options_.policy; }
   /// Another one with each policy.
@@ -378,6 +381,11 @@ class Kernel final : public keeper::Listener {
   std::unordered_map<Client*, std::shared_ptr<Client>> clients_;
   std::uint64_t next_client_ = 1;
   std::uint64_t policy_version_ = 1;
+  struct ClientLines {
+    SteadyTime since{};
+    unsigned told = 0;
+    std::uint64_t left_out = 0;
+  } client_lines_;
   /// Connected, and yet to be attributed.
   struct WaitingPeer {
     UniqueFd socket;

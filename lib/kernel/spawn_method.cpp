@@ -17,8 +17,14 @@ extern char** environ;
 namespace kairo::kernel {
 namespace {
 
-/// A line of twenty sessions with the longest ids, or of two hundred with common ones.
-constexpr std::size_t owner_path_bytes = 4096;
+/// A line of five sessions with the longest ids, or of thirty with common ones. The audit compares paths as
+/// they stand in its records, so that none may be cut there: not that of a client inside the innermost
+/// session, either, with a name of its own.
+constexpr std::size_t owner_path_bytes = 800;
+constexpr std::string_view longest_key = "18446744073709551615";
+static_assert(owner_path_bytes + std::string_view(" process:#/").size() + session_id_bytes +
+                  longest_key.size() + access::principal_name_bytes <=
+              limits::audit_text_bytes);
 
 Error bad(const std::string& path, const std::string& problem) {
   return Error(Code::invalid_params, path + " " + problem).with("path", path);

@@ -329,6 +329,62 @@ TEST_CASE("audit prints records by time, principal and method, the newest, and w
   follow.wait();
 }
 
+TEST_CASE("what follows the audit has every record, those of looking at it included") {
+  Daemon daemon;
+  Program follow(daemon.ctl_argv({"audit", "-f"}));
+  eventually([&] { return !with(records(daemon), "/method", "audit.query").empty(); }, "the first look");
+  for (int i = 0; i < 3; ++i) {
+    const std::string id = "run-" + std::to_string(i);
+    REQUIRE(daemon.ctl({"audit", "-n", "1"}).code == 0);
+    REQUIRE(daemon.ctl({"run", "--id", id, "--", "true"}).code == 0);
+    follow.await_out("\"" + id + "\"");
+  }
+  follow.signal(SIGTERM);
+  follow.wait();
+  std::string out = follow.out();
+  out.resize(out.rfind('\n') + 1);
+  const auto lines = lines_of(out);
+  for (std::size_t i = 1; i < lines.size(); ++i) {
+    CAPTURE(lines[i]);
+    CHECK(json_at(lines[i], "/prev") == json_at(lines[i - 1], "/hash"));
+    CHECK(std::stoull(json_at(lines[i], "/seq")) == std::stoull(json_at(lines[i - 1], "/seq")) + 1);
+  }
+  // Its own first look, those of others, and each answer to what waited.
+  CHECK(with(lines, "/method", "audit.query").size() >= 5);
+}
+
+TEST_CASE("queries that wait hold up no other query of their connection, and come in no crowds") {
+  Daemon daemon;
+  client::Client client = connect(daemon);
+  auto newest = api::AuditQueryParams{};
+  newest.last = 1;
+  const auto place = client.call<api::AuditQueryResult>("audit.query", newest, soon());
+  REQUIRE(place.ok());
+  api::AuditQueryParams params;
+  params.after = place->next;
+  params.method = "process.spawn";
+  params.wait_ms = 60'000;
+  std::vector<std::uint64_t> waiting;
+  for (int i = 0; i < 16; ++i) waiting.push_back(client.send("audit.query", params));
+  // Answered behind them, while they wait.
+  REQUIRE(client.call_raw("event.query", api::EventQueryParams{}, soon()).ok());
+  const auto one_more = client.call<api::AuditQueryResult>("audit.query", params, soon());
+  REQUIRE(!one_more.ok());
+  CHECK(one_more.error().code == Code::limit_exceeded);
+  REQUIRE(client.call_raw("process.spawn", command({"true"}), soon()).ok());
+  for (const std::uint64_t each : waiting) {
+    auto page = client.await<api::AuditQueryResult>(each, soon());
+    REQUIRE_MESSAGE(page.ok(), (page.ok() ? std::string() : page.error().message));
+    REQUIRE(page->records.size() == 1);
+    CHECK(json_at(page->records[0], "/method") == "process.spawn");
+    params.after = page->next;
+  }
+  // Those that were answered count no longer.
+  const auto again = client.send("audit.query", params);
+  REQUIRE(client.call_raw("process.spawn", command({"true"}), soon()).ok());
+  CHECK(client.await<api::AuditQueryResult>(again, soon()).ok());
+}
+
 TEST_CASE("a principal with a name sees its own records and nobody else's") {
   Daemon daemon;
   REQUIRE(daemon.ctl({"run", "--", "true"}).code == 0);

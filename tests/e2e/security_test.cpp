@@ -123,6 +123,34 @@ TEST_CASE("what a client says of itself gives it nothing") {
   CHECK(json_at(lines[2], "/owner") == "process:liar");
 }
 
+TEST_CASE("a client that misbehaves on and on does not fill the log") {
+  Daemon place;
+  auto client = kairo::client::Client::connect({.socket = place.socket()});
+  REQUIRE(client.ok());
+  constexpr std::size_t sent = 2000;  // a hundred times what a second may have
+  kairo::api::Event event;
+  event.type = "kairo.forged";
+  event.data.msgpack = "\x80";
+  for (std::size_t i = 0; i < sent; ++i) client->send_event(event);
+  REQUIRE(client->call_raw("kernel.ping", kairo::api::NoParams{}, kairo::SteadyClock::now() + patience).ok());
+  std::size_t told = 0;
+  eventually(
+      [&] {
+        told = 0;
+        std::size_t left_out = 0;
+        for (const std::string& each : lines_of(place.said())) {
+          if (each.find(" was ignored: ") != std::string::npos) ++told;
+          const std::size_t at = each.find(" more lines about clients were left out");
+          if (at == std::string::npos) continue;
+          const std::size_t space = each.rfind(' ', at - 1);
+          left_out += std::stoull(each.substr(space == std::string::npos ? 0 : space + 1));
+        }
+        return told + left_out == sent;
+      },
+      "a word about each");
+  CHECK(told < sent / 2);
+}
+
 TEST_CASE("an orphan is its session's, or nobody's: never its user") {
   Daemon place;
   const Ctl ctl(place.dir());
