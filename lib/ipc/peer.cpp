@@ -23,6 +23,8 @@ Result<UniqueFd> peer_process(int socket) {
   socklen_t size = sizeof process;
   if (getsockopt(socket, SOL_SOCKET, SO_PEERPIDFD, &process, &size) == 0) return UniqueFd(process);
   if (errno == ENOPROTOOPT) return UniqueFd();
+  if (errno == EMFILE || errno == ENFILE)
+    return system_error("cannot get hold of the peer's process", errno, Code::limit_exceeded);
   return system_error("cannot get hold of the peer's process", errno,
                       errno == ESRCH || errno == EINVAL ? Code::not_found : Code::internal);
 }

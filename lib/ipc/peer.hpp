@@ -20,7 +20,7 @@ struct Peer {
 Result<Peer> peer_of(int socket);
 
 /// A pidfd of the process that connected (SO_PEERPIDFD). Empty where the kernel is too old (before 6.5) to
-/// give one; E_NOT_FOUND when that process has ended.
+/// give one; E_NOT_FOUND when that process has ended, E_LIMIT_EXCEEDED when this one is out of descriptors.
 Result<UniqueFd> peer_process(int socket);
 
 /// Whether the process of a pidfd has ended.

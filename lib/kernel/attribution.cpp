@@ -11,6 +11,7 @@
 // after is the parent that was looked at: an orphan is given to the keeper and never back. So each step
 // counts only when the process below it, which is held by a pidfd, still has that parent; where the kernel
 // tells nothing of a pidfd, the way is walked twice in /proc and counts when both agree.
+#include <fcntl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -37,6 +38,10 @@ struct Way {
   pid_t top = 0;   ///< The child of the keeper that it leads to.
   Lineage origin;  ///< Of that child.
 };
+
+bool out_of_descriptors() {
+  return !UniqueFd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+}
 
 int open_process(pid_t pid) {
   return static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
@@ -103,6 +108,8 @@ std::optional<access::Principal> Kernel::attribute(const ipc::Peer& peer, int pr
     if (const auto now = keeper::info_of(process)) way = way_up(process, *now, keeper);
   if (!info) way = way_up(peer.pid, keeper);
   const std::optional<std::uint64_t> group = group_of(peer.pid, info ? info->cgroup : 0);
+  // What could not be looked at says nothing.
+  if (out_of_descriptors()) return std::nullopt;
   // What was seen was the peer only if the peer is still there.
   if (!way || (process >= 0 && ipc::has_ended(process))) return unattributed;
   if (way->too_long && !group) return unattributed;
@@ -130,7 +137,8 @@ std::optional<std::uint64_t> Kernel::group_of(pid_t pid, std::uint64_t cgroup) c
   const auto known = known_groups_.find(cgroup);
   if (cgroup != 0 && known != known_groups_.end()) return known->second;
   const std::optional<std::uint64_t> key = cgroup::session_key_of(pid, link_->groups());
-  if (cgroup == 0) return key;
+  // Nor what could not be read.
+  if (cgroup == 0 || (!key && out_of_descriptors())) return key;
   if (known_groups_.size() >= known_groups_max) known_groups_.clear();
   known_groups_.emplace(cgroup, key);
   return key;

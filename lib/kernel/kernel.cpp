@@ -118,23 +118,49 @@ void Kernel::accept(UniqueFd socket, ipc::Peer peer) {
   if (served >= settings().connections) return refuse(std::to_string(served) + " are served");
   if (!options_.serves_users && peer.uid != ::geteuid() && peer.uid != 0) return refuse("another user's");
   auto process = ipc::peer_process(socket.get());
+  if (!process && process.error().code == Code::limit_exceeded) {
+    log_client("cannot accept a connection: " + process.error().message + "; trying again");
+    return await_attribution({std::move(socket), peer, {}, false});
+  }
   if (!process && process.error().code != Code::not_found) return refuse(process.error().message);
   // Whose process has ended already cannot be told from one that comes from the keeper.
   if (!process) return serve(std::move(socket), peer, access::Principal::unattributed(peer.uid));
   auto who = attribute(peer, process->get());
   if (who) return serve(std::move(socket), peer, std::move(*who));
-  waiting_peers_.push_back({std::move(socket), peer, std::move(*process)});
+  await_attribution({std::move(socket), peer, std::move(*process), true});
+}
+
+void Kernel::await_attribution(WaitingPeer peer) {
+  waiting_peers_.push_back(std::move(peer));
+  if (std::exchange(attribution_due_, true)) return;
+  timers_.after(attribution_interval, [this] {
+    attribution_due_ = false;
+    look_at_waiting_peers();
+  });
 }
 
 void Kernel::look_at_waiting_peers() {
   auto waiting = std::move(waiting_peers_);
   waiting_peers_.clear();
   for (WaitingPeer& each : waiting) {
+    if (!each.held) {
+      auto process = ipc::peer_process(each.socket.get());
+      each.held = process.ok();
+      if (process) each.process = std::move(*process);
+      if (!process && process.error().code == Code::limit_exceeded) {
+        await_attribution(std::move(each));
+        continue;
+      }
+      if (!process) {
+        serve(std::move(each.socket), each.peer, access::Principal::unattributed(each.peer.uid));
+        continue;
+      }
+    }
     auto who = attribute(each.peer, each.process.get());
     if (who)
       serve(std::move(each.socket), each.peer, std::move(*who));
     else
-      waiting_peers_.push_back(std::move(each));
+      await_attribution(std::move(each));
   }
 }
 

@@ -51,6 +51,9 @@ namespace kairo::kernel {
 /// How often ended sessions and the size of the logs are looked after; the shorter where logs may grow.
 inline constexpr std::chrono::seconds expiry_interval{60};
 inline constexpr std::chrono::seconds growth_interval{5};
+/// How often those are looked at who could not be attributed for want of descriptors, or while a launch
+/// hangs.
+inline constexpr std::chrono::milliseconds attribution_interval{100};
 /// What the clock may be off between two looks before it counts as set.
 inline constexpr std::chrono::seconds clock_tolerance{1};
 
@@ -391,8 +394,11 @@ class Kernel final : public keeper::Listener {
     UniqueFd socket;
     ipc::Peer peer;
     UniqueFd process;
+    bool held = false;  ///< `process` was had from the system, or it is known that there is none to be had.
   };
   std::vector<WaitingPeer> waiting_peers_;
+  bool attribution_due_ = false;  ///< A timer will look at them.
+  void await_attribution(WaitingPeer peer);
   std::unordered_map<uid_t, Refusals> refusals_;
   mutable std::unordered_map<std::uint64_t, std::optional<std::uint64_t>> known_groups_;
 
