@@ -137,7 +137,7 @@ std::optional<std::uint64_t> Kernel::group_of(pid_t pid, std::uint64_t cgroup) c
   const auto known = known_groups_.find(cgroup);
   if (cgroup != 0 && known != known_groups_.end()) return known->second;
   const std::optional<std::uint64_t> key = cgroup::session_key_of(pid, link_->groups());
-  // Nor what could not be read.
+  // What could not be read is not known.
   if (cgroup == 0 || (!key && out_of_descriptors())) return key;
   if (known_groups_.size() >= known_groups_max) known_groups_.clear();
   known_groups_.emplace(cgroup, key);
