@@ -6,6 +6,7 @@
 #include <msgpack.hpp>
 
 #include "reflect/decode.hpp"
+#include "sandbox/profile.hpp"
 
 namespace kairo::access {
 namespace {
@@ -15,7 +16,8 @@ const std::string deny = "deny";
 
 std::string shipped_names() {
   std::string out;
-  for (const std::string_view each : shipped_profiles) out.append(out.empty() ? "" : ", ").append(each);
+  for (const std::string_view each : sandbox::shipped_profiles())
+    out.append(out.empty() ? "" : ", ").append(each);
   return out;
 }
 
@@ -24,7 +26,7 @@ Error bad(const std::string& path, const std::string& problem) {
 }
 
 bool is_shipped(std::string_view name) {
-  return std::find(shipped_profiles.begin(), shipped_profiles.end(), name) != shipped_profiles.end();
+  return sandbox::shipped_profile(name).known;
 }
 
 Result<void> check_undeclared(const PolicyDocument& document, const std::optional<std::string>& name,

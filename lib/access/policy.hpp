@@ -7,7 +7,6 @@
 // those who started them. A principal that no rule matches is bound by none.
 #pragma once
 
-#include <array>
 #include <map>
 #include <optional>
 #include <string>
@@ -54,10 +53,6 @@ struct PolicyDocument {
                             "What a spawn without permissions gets: allow (default), deny, or a profile"));
   }
 };
-
-/// Profiles that are there without being configured (docs/security.md).
-inline constexpr std::array<std::string_view, 4> shipped_profiles{"read-only", "workspace", "offline",
-                                                                  "unconfined"};
 
 class Policy {
  public:

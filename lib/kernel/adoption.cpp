@@ -129,7 +129,6 @@ void Kernel::restore_ended() {
     made->restore(std::move(entry.note));
     made->ended_before(*entry.remains);
     session::Session& session = registry_.adopt_ended(std::move(made));
-    any_detached_ = any_detached_ || session.record().detach_descendants;
     if (!was_live) continue;
     log("session " + session.id() + " is lost: it was running, and no keeper knows of it");
     if (!exit_told_.contains(key)) emit_exited(session);

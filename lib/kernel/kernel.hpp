@@ -1,7 +1,8 @@
 // The kernel: everything that a request may touch, on one thread. It composes the modules below; what a
 // method does stands in the file of its domain (process_methods.cpp, output_methods.cpp, ...), one row each
-// in methods.cpp. Its own parts: kernel.cpp (clients, the life of a session, events), adoption.cpp (the time
-// before, a keeper that has gone), records.cpp (what is on disk), readers.cpp (who reads output).
+// in methods.cpp. Its own parts: kernel.cpp (the life of a session, events), clients.cpp (who is served, and
+// what they may do), attribution.cpp (who they are), admission.cpp (what a spawn gets), adoption.cpp (the
+// time before, a keeper that has gone), records.cpp (what is on disk), readers.cpp (who reads output).
 //
 // Order of calls: create() (finds or starts the keeper, listens), run() until stop() was called and has
 // finished.
@@ -440,7 +441,6 @@ class Kernel final : public keeper::Listener {
     bool again = false;      ///< An entry was refused meanwhile: once more, into another segment.
   };
   std::optional<Compaction> compaction_;
-  bool any_detached_ = false;    ///< There is, or was, a session whose descendants may outlive it.
   bool compaction_due_ = false;  ///< A timer will begin one.
   bool book_failing_ = false;
   bool book_damaged_ = false;
