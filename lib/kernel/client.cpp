@@ -44,29 +44,7 @@ Result<void> Client::on_frame(const wire::Frame& frame, std::vector<UniqueFd>& d
   Counters& counters = kernel_.counters();
   if (frame.type == wire::FrameType::event) {
     ++counters.client_event_frames;
-    auto refused = kernel_.audit().refusal("event.publish");
-    auto taken = refused ? Result<void>(*refused)
-                         : take_client_event(kernel_, shared_from_this(), *payload, descriptors);
-    if (kernel_.audit().on()) {
-      // It is not answered, and acts all the same.
-      static const Method* const publish = kernel_.methods().find("event.publish");
-      const std::uint32_t place = begin_audited(publish, {}, {}, connection_->read_at());
-      AuditedRequest& request = audited_[place - 1];
-      const msgpack::object* type = wire::find_member(*payload, "type");
-      if (type && type->type == msgpack::type::STR)
-        audit::append_member(request.members, "type",
-                             std::string_view(type->via.str.ptr, type->via.str.size));
-      end_audited(request, taken ? "ok" : code_name(taken.error().code));
-      audited_free_.push_back(place);
-    }
-    if (!taken && taken.error().code == Code::permission_denied) {
-      static const Method* const publish = kernel_.methods().find("event.publish");
-      this->refused({static_cast<std::uint32_t>(kernel_.methods().place_of(publish)), connection_->read_at()},
-                    taken.error());
-    }
-    if (!taken)
-      kernel_.log_client("an EVENT of " + ipc::describe(connection_->peer()) +
-                         " was ignored: " + taken.error().message);
+    take_event(*payload, descriptors);
     return {};
   }
 
@@ -111,6 +89,28 @@ Result<void> Client::on_frame(const wire::Frame& frame, std::vector<UniqueFd>& d
   Call call{shared_from_this(), request->correlation_id, request->causation_id, descriptors};
   method->call(kernel_, call, request->params, std::move(answerer));
   return {};
+}
+
+void Client::take_event(const msgpack::object& payload, std::vector<UniqueFd>& descriptors) {
+  static const Method* const publish = kernel_.methods().find("event.publish");
+  Asked asked{static_cast<std::uint32_t>(kernel_.methods().place_of(publish)), connection_->read_at()};
+  auto unserved = kernel_.audit().refusal(publish->name);
+  const auto taken = unserved ? Result<void>(*unserved)
+                              : take_client_event(kernel_, shared_from_this(), payload, descriptors);
+  // It is not answered, and acts all the same.
+  if (kernel_.audit().on()) {
+    asked.audited = begin_audited(publish, {}, {}, asked.at);
+    AuditedRequest& request = audited_[asked.audited - 1];
+    const msgpack::object* type = wire::find_member(payload, "type");
+    if (type && type->type == msgpack::type::STR)
+      audit::append_member(request.members, "type", std::string_view(type->via.str.ptr, type->via.str.size));
+    end_audited(request, taken ? "ok" : code_name(taken.error().code));
+    audited_free_.push_back(asked.audited);
+  }
+  if (taken) return;
+  if (taken.error().code == Code::permission_denied) refused(asked, taken.error());
+  kernel_.log_client("an EVENT of " + ipc::describe(connection_->peer()) +
+                     " was ignored: " + taken.error().message);
 }
 
 bool Client::begin_request(const Asked& asked) {

@@ -124,6 +124,8 @@ class Client final : public ipc::Handler, public std::enable_shared_from_this<Cl
   void on_closed(const Error* why) override;
 
  private:
+  /// An EVENT that the client sends: never answered, but audited, and told where it is refused.
+  void take_event(const msgpack::object& payload, std::vector<UniqueFd>& descriptors);
   /// Makes room for what the audit will tell of a request.
   std::uint32_t begin_audited(const Method* method, std::string_view name, std::string_view correlation_id,
                               SteadyTime asked);
