@@ -73,6 +73,9 @@ class Duplex {
   /// Ends both directions at once; what was not accepted is not written, and nobody is told of it.
   virtual void destroy(std::optional<Error> why = {}) = 0;
 
+  /// Within on_data: its bytes as a string of one's own; moved where the duplex has them as one.
+  virtual std::string own(std::string_view bytes) { return std::string(bytes); }
+
   /// Bytes that wait to be accepted.
   [[nodiscard]] virtual std::size_t unaccepted() const = 0;
   [[nodiscard]] virtual std::size_t high_water() const = 0;
