@@ -27,6 +27,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -79,11 +80,17 @@ class Duplex {
   /// Bytes that wait to be accepted.
   [[nodiscard]] virtual std::size_t unaccepted() const = 0;
   [[nodiscard]] virtual std::size_t high_water() const = 0;
+  /// Keeps the handler for as long as the duplex lives, for who cannot wait for on_close.
+  void keep(std::shared_ptr<DuplexHandler> handler) { kept_ = std::move(handler); }
+
   /// The descriptors under it, where there are: a flow moves bytes past the duplex, reading from source()
   /// while the duplex is paused and writing to sink() while nothing is unaccepted and it has not ended. Both
   /// are closed when their direction is over.
   [[nodiscard]] virtual Stream* source() { return nullptr; }
   [[nodiscard]] virtual Stream* sink() { return nullptr; }
+
+ private:
+  std::shared_ptr<DuplexHandler> kept_;
 };
 
 }  // namespace kairo::executor
