@@ -119,6 +119,7 @@ class ControlHub::Body : public std::enable_shared_from_this<Body> {
     listener_->stop();
     listener_.reset();
     if (file_) file_->remove();
+    file_.reset();
     lives_.clear();
     const auto peers = std::exchange(peers_, {});
     for (const auto& each : peers) each->drop();
