@@ -2,7 +2,7 @@
 # Install as /usr/share/bash-completion/completions/kairoctl, or: source <(kairoctl completion bash)
 
 _kairoctl_commands="spawn run attach logs write close-stdin wait status explain ps kill pause resume cancel forget events
-audit metrics devices policy ping info introspect kernel completion"
+audit metrics devices policy control ping info introspect kernel completion"
 _kairoctl_globals="--socket --no-autostart --reconnect --state-dir --any-owner --correlation-id --table --help"
 _kairoctl_program="--id --cwd --env --clean-env --label --replace --stdin --timeout --kill-grace --retain --when-full
 --on-owner-exit --detach-descendants --limits-best-effort"
@@ -26,18 +26,21 @@ _kairoctl_options() {
     events) echo "--follow --since --topic --correlation --count" ;;
     audit) echo "--since --until --principal --method --newest --follow" ;;
       devices) echo "--process --subsystem --type" ;;
+    control) echo "--control-socket --node --interval --topic --stdin --no-ack --count" ;;
     kernel) echo "--processes" ;;
     "") echo "--version" ;;
   esac
 }
 
-# Options whose value is the next word.
+# Options whose value is the next word. $2: the command, as far as it is known.
 _kairoctl_takes_value() {
+  if [[ $1 == --stdin && ${2-} == control ]]; then return 1; fi
   case $1 in
     --socket | --reconnect | --state-dir | --correlation-id | --id | --cwd | -e | --env | --label | --stdin | --stdout | --stderr | \
       --timeout | --kill-grace | --retain | --when-full | --on-owner-exit | --cpus | --memory | --pids-limit | --limit | --from | --stream | --since | --tail | \
       --offset | --status | --owner | -s | --signal | --scope | --escalate-after | --reason | --grace | --topic | --correlation | \
       --count | --until | --principal | --method | --newest | --processes | --process | --subsystem | --type | \
+      --control-socket | --node | --interval | \
       --allow-read | --allow-write | --net | --connect-tcp | --bind-tcp | --ipc | --profile) return 0 ;;
     -l | -n) return 0 ;;
   esac
@@ -51,7 +54,7 @@ _kairoctl() {
   for ((i = 1; i < COMP_CWORD; i++)); do
     local word=${COMP_WORDS[i]}
     if [[ $word == --socket ]]; then socket=(--socket "${COMP_WORDS[i + 1]}"); fi
-    if _kairoctl_takes_value "$word"; then
+    if _kairoctl_takes_value "$word" "$command"; then
       i=$((i + 1))
     elif [[ $word != -* && -z $command ]]; then
       command=$word at=$i
@@ -64,7 +67,7 @@ _kairoctl() {
   done
 
   case $prev in
-    --stdin | --stdout) COMPREPLY=($(compgen -W "pipe null" -- "$cur")); return ;;
+    --stdin | --stdout) [[ $command == control ]] || { COMPREPLY=($(compgen -W "pipe null" -- "$cur")); return; } ;;
     --stderr) COMPREPLY=($(compgen -W "pipe stdout null" -- "$cur")); return ;;
     --stream) COMPREPLY=($(compgen -W "stdout stderr" -- "$cur")); return ;;
     --when-full) COMPREPLY=($(compgen -W "drop-oldest block" -- "$cur")); return ;;
@@ -78,10 +81,10 @@ _kairoctl() {
     --status) COMPREPLY=($(compgen -W "running exited killed" -- "$cur")); return ;;
     --scope) COMPREPLY=($(compgen -W "group main all" -- "$cur")); return ;;
     -s | --signal) COMPREPLY=($(compgen -A signal -- "$cur")); return ;;
-    --socket | --allow-read | --allow-write) compopt -o default; return ;;
+    --socket | --control-socket | --allow-read | --allow-write) compopt -o default; return ;;
     --cwd | --state-dir) compopt -o dirnames; return ;;
   esac
-  if _kairoctl_takes_value "$prev"; then return; fi
+  if _kairoctl_takes_value "$prev" "$command"; then return; fi
 
   if [[ -z $command ]]; then
     COMPREPLY=($(compgen -W "$_kairoctl_commands $_kairoctl_globals $(_kairoctl_options "")" -- "$cur"))
@@ -94,6 +97,7 @@ _kairoctl() {
       policy) COMPREPLY=($(compgen -W "test" -- "$cur")) ;;
       audit) COMPREPLY=($(compgen -W "verify" -- "$cur")) ;;
       devices) COMPREPLY=($(compgen -W "list claim release" -- "$cur")) ;;
+      control) COMPREPLY=($(compgen -W "run heartbeat ack publish listen" -- "$cur")) ;;
       kernel) COMPREPLY=($(compgen -W "info stop upgrade" -- "$cur")) ;;
       completion) COMPREPLY=($(compgen -W "bash zsh fish" -- "$cur")) ;;
       write | close-stdin | kill | pause | resume | cancel)

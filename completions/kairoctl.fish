@@ -17,7 +17,7 @@ function __kairoctl_using
 end
 
 set -l commands spawn run attach logs write close-stdin wait status explain ps kill pause resume cancel forget events \
-    audit metrics devices policy ping info introspect kernel completion
+    audit metrics devices policy control ping info introspect kernel completion
 set -l none "not __kairoctl_using $commands"
 
 complete -c kairoctl -f
@@ -52,6 +52,7 @@ complete -c kairoctl -n $none -a metrics -d 'Print the state of the machine'
 complete -c kairoctl -n $none -a policy -d "Ask what the policy says to a call"
 complete -c kairoctl -n '__kairoctl_using policy' -a test
 complete -c kairoctl -n $none -a devices -d "List the machine's devices, claim and release them"
+complete -c kairoctl -n $none -a control -d 'Speak for a node of a topology'
 complete -c kairoctl -n $none -a ping -d 'Ask whether the daemon answers'
 complete -c kairoctl -n $none -a info -d "Print the daemon's version, limits and features"
 complete -c kairoctl -n $none -a introspect -d 'Print every method with its schema'
@@ -138,6 +139,14 @@ complete -c kairoctl -n '__kairoctl_using devices' -l process -x -a '(__kairoctl
 complete -c kairoctl -n '__kairoctl_using devices' -l subsystem -x -d 'List only these'
 complete -c kairoctl -n '__kairoctl_using devices' -l type -x -d 'List only these'
 complete -c kairoctl -n '__kairoctl_using devices' -a 'list claim release'
+complete -c kairoctl -n '__kairoctl_using control' -l control-socket -r -F -d "The executor's socket"
+complete -c kairoctl -n '__kairoctl_using control' -l node -x -d 'The node to speak for'
+complete -c kairoctl -n '__kairoctl_using control' -l interval -x -d 'Time between heartbeats'
+complete -c kairoctl -n '__kairoctl_using control' -l topic -x -d 'Print what is published to these, too'
+complete -c kairoctl -n '__kairoctl_using control' -l stdin -d 'End when standard input does'
+complete -c kairoctl -n '__kairoctl_using control' -l no-ack -d 'Leave the acknowledgement to the script'
+complete -c kairoctl -n '__kairoctl_using control' -s n -l count -x -d 'Leave after so many'
+complete -c kairoctl -n '__kairoctl_using control' -a 'run heartbeat ack publish listen'
 complete -c kairoctl -n '__kairoctl_using kernel' -l processes -x -a 'keep stop' -d 'What stop does to the programs'
 complete -c kairoctl -n '__kairoctl_using kernel' -a 'info stop upgrade'
 complete -c kairoctl -n '__kairoctl_using completion' -a 'bash zsh fish'

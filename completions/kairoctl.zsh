@@ -75,6 +75,7 @@ _kairoctl() {
     'metrics:print the state of the machine'
     "policy:ask what the policy says to a call"
     "devices:list the machine's devices, claim and release them"
+    'control:speak for a node of a topology'
     'ping:ask whether the daemon answers'
     "info:print the daemon's version, limits and features"
     'introspect:print every method with its schema'
@@ -140,6 +141,12 @@ _kairoctl() {
         '1:action:(list claim release)' '2:device:' ;;
     policy)
       _arguments $globals $bounds '1:action:(test)' '2:principal:' '3:method:' ;;
+    control)
+      _arguments $globals "--control-socket[the executor's socket]:socket:_files" '--node[the node to speak for]:node:' \
+        '--interval[time between heartbeats]:duration:' '*--topic[print what is published to these, too]:pattern:' \
+        '--stdin[end when standard input does]' '--no-ack[leave the acknowledgement to the script]' \
+        '(-n --count)'{-n,--count}'[leave after so many]:messages:' \
+        '1:action:(run heartbeat ack publish listen)' '2:topic:' '3:data:' ;;
     kernel)
       _arguments $globals '--processes[what stop does to the programs]:what:(keep stop)' \
         '1:action:(info stop upgrade)' ;;

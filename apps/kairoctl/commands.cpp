@@ -24,6 +24,7 @@ Action declare_audit(OptionSet& set);        // audit.cpp
 Action declare_metrics(OptionSet& set);      // system.cpp
 Action declare_devices(OptionSet& set);      // devices.cpp
 Action declare_policy(OptionSet& set);       // policy.cpp
+Action declare_control(OptionSet& set);      // control.cpp
 Action declare_ping(OptionSet& set);         // system.cpp
 Action declare_info(OptionSet& set);         // system.cpp
 Action declare_introspect(OptionSet& set);   // system.cpp
@@ -55,6 +56,7 @@ constexpr Command commands[] = {
     {"metrics", "Print the state of the machine", declare_metrics},
     {"devices", "List the machine's devices, claim and release them", declare_devices},
     {"policy", "Ask what the policy says to a call", declare_policy},
+    {"control", "Speak for a node of a topology: hello, heartbeats, messages, shutdown", declare_control},
     {"ping", "Ask whether the daemon answers", declare_ping},
     {"info", "Print the daemon's version, limits and features", declare_info},
     {"introspect", "Print every method with the schema of its parameters and result", declare_introspect},

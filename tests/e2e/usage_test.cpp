@@ -55,6 +55,14 @@ TEST_CASE("a wrong command line is exit code 64 and one JSON document") {
                                                        {"wait", "--timeout", "1h30", "x"},
                                                        {"--socket"},
                                                        {"completion", "tcsh"},
+                                                       {"control"},
+                                                       {"control", "stop"},
+                                                       {"control", "run", "news"},
+                                                       {"control", "run", "--topic", "a..b"},
+                                                       {"control", "publish"},
+                                                       {"control", "publish", "control.hello"},
+                                                       {"control", "publish", "news", "{"},
+                                                       {"control", "listen", "news", "--no-ack"},
                                                        {"kernel"},
                                                        {"kernel", "restart"},
                                                        {"kernel", "stop", "--processes", "some"},
@@ -83,7 +91,7 @@ TEST_CASE("an empty command line for run is told apart from a program named by a
 
 TEST_CASE("every command and long option that help knows stands in the manual and in all completions") {
   const auto all = commands();
-  CHECK(all.size() == 25);
+  CHECK(all.size() == 26);
   const std::string source = KAIRO_TEST_SOURCE;
   // mdoc writes "--name" as "Fl -name".
   const std::string manual = read_file(source + "/man/kairoctl.1");
