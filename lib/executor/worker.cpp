@@ -204,6 +204,12 @@ class ThreadWorker final : public Worker {
     return {};
   }
 
+  /// Was not started: what it inherited stays the predecessor's.
+  void leave_inherited() {
+    if (body_->stream_in) body_->stream_in->leave();
+    input_.reset();
+  }
+
   [[nodiscard]] std::shared_ptr<Duplex> input() override { return input_ ? input_->duplex() : nullptr; }
   [[nodiscard]] std::shared_ptr<Duplex> output() override { return output_; }
 
@@ -265,19 +271,21 @@ Result<std::unique_ptr<Worker>> Worker::start(boost::asio::io_context& executor,
   if (!row) return unknown_module(module, path);
   const ModuleStart start{cwd, path, how.continues};
   auto worker = std::make_unique<ThreadWorker>();
-  Result<void> connected;
+  Result<void> started;
   if (row->stream) {
     auto made = row->stream(params, start);
     if (!made) return std::move(made).error();
-    connected = worker->connect_stream(executor, *std::move(made), how.input);
+    started = worker->connect_stream(executor, *std::move(made), how.input);
   } else {
     auto made = row->file(params, start);
     if (!made) return std::move(made).error();
-    connected = worker->connect_file(executor, *std::move(made), how.input);
+    started = worker->connect_file(executor, *std::move(made), how.input);
   }
-  if (!connected) return std::move(connected).error();
-  auto launched = worker->launch(executor, how.name.empty() ? std::string(module) : how.name);
-  if (!launched) return std::move(launched).error();
+  if (started) started = worker->launch(executor, how.name.empty() ? std::string(module) : how.name);
+  if (!started) {
+    if (how.input) worker->leave_inherited();
+    return std::move(started).error();
+  }
   return std::unique_ptr<Worker>(std::move(worker));
 }
 

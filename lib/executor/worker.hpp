@@ -55,7 +55,8 @@ struct WorkerStart {
 class Worker {
  public:
   /// E_INVALID_PARAMS with details.path below `path` when the module is unknown or refuses its parameters;
-  /// E_LIMIT_EXCEEDED: no thread or descriptor is left. Relative paths in parameters are relative to `cwd`.
+  /// E_LIMIT_EXCEEDED: no thread or descriptor is left; `how.input` can be given to another then. Relative
+  /// paths in parameters are relative to `cwd`.
   static Result<std::unique_ptr<Worker>> start(boost::asio::io_context& executor, std::string_view module,
                                                const reflect::Any& params, const std::string& cwd,
                                                const std::string& path, WorkerStart how = {});
