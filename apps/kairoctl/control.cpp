@@ -30,6 +30,8 @@ using std::chrono::milliseconds;
 constexpr std::chrono::seconds answer_time{10};
 /// Between two attempts to connect again.
 constexpr milliseconds retry_pause{50};
+/// Unsent bytes with which no heartbeat is added.
+constexpr std::size_t quiet_bytes = 4096;
 
 struct ControlCommand {
   std::string action;
@@ -110,6 +112,8 @@ class ControlLine {
     auto sent = channel_->send_some();
     return sent ? Result<void>() : told(std::move(sent).error());
   }
+  /// Whether the executor does not read: a heartbeat more would only wait.
+  [[nodiscard]] bool stalled() const { return channel_->unsent_bytes() >= quiet_bytes; }
   [[nodiscard]] pollfd watch() const {
     return {channel_->fd(), static_cast<short>(POLLIN | (channel_->wants_to_send() ? POLLOUT : 0)), 0};
   }
@@ -256,7 +260,7 @@ class ControlRun {
     Deadline deadline;
     if (interval_.count() > 0) {
       if (SteadyClock::now() >= beat_at_) {
-        line_.send(control::heartbeat, {});
+        if (!line_.stalled()) line_.send(control::heartbeat, {});
         beat_at_ = std::max(beat_at_ + interval_, SteadyClock::now());
       }
       deadline = beat_at_;

@@ -26,6 +26,8 @@ namespace {
 
 constexpr std::size_t batch_bytes = 4096;
 constexpr std::chrono::milliseconds default_interval{1000};
+/// Unsent bytes with which no heartbeat is added.
+constexpr std::size_t quiet_bytes = 4096;
 
 Result<UniqueFd> connect_to(const std::string& path) {
   sockaddr_un address{};
@@ -277,7 +279,8 @@ void UnixControlAdapter::Body::welcome(const api::Event& event) {
 }
 
 void UnixControlAdapter::Body::heartbeat() {
-  send(control::heartbeat, {});
+  // To an executor that does not read one more says nothing more.
+  if (connection_->outbox_bytes() < quiet_bytes) send(control::heartbeat, {});
   heartbeat_timer_.expires_at(std::max(heartbeat_timer_.expiry() + interval_, SteadyClock::now()));
   heartbeat_timer_.async_wait([weak = weak_from_this()](const boost::system::error_code& error) {
     const auto self = weak.lock();
