@@ -110,6 +110,24 @@ const checks = {
     expect(shown >= 5, `kairo-protocol.7 shows ${shown} vectors`);
   },
 
+  // Every member of a topology's file, every module and every parameter of one stands in kairo-topology(5); and the
+  // page tells of no other module.
+  topology() {
+    const page = read("man/kairo-topology.5");
+    const header = read("lib/api/topology.hpp");
+    const declared = header.slice(0, header.indexOf("// --- what is told of one that runs"));
+    const modules = read("lib/topology/modules.hpp");
+    const told = new Set(page.match(/(?<=^\.(?:It )?Va .*?)\b\w+/gm));
+    const fields = Array.from((declared + modules).matchAll(/(?:field|defaulted)\(\s*"(\w+)"/g), (m) => m[1]);
+    expect(fields.length >= 35, "no members found in lib/api/topology.hpp and lib/topology/modules.hpp");
+    for (const field of fields) expect(told.has(field), `kairo-topology.5 does not tell of ${field}`);
+    const names = Array.from(read("lib/topology/modules.cpp").matchAll(/row<\w+>\(\s*"([^"]+)"/g), (m) => m[1]);
+    expect(names.length >= 9, "no modules found in lib/topology/modules.cpp");
+    const section = page.slice(page.indexOf(".Sh MODULES"), page.indexOf(".Sh CONNECTIONS"));
+    const shown = Array.from(section.matchAll(/^\.It Cm (\S+)$/gm), (m) => m[1]);
+    expect(shown.join() === names.join(), `the modules of kairo-topology.5 are ${shown}, and there are ${names}`);
+  },
+
   // Every error code, and no other, stands in kairo-protocol(7) and in docs/errors.md.
   errors() {
     const codes = Array.from(read("lib/base/error.cpp").matchAll(/"(E_[A-Z_]+)"/g), (m) => m[1]);
