@@ -38,3 +38,11 @@ if(KAIRO_LIBCRYPTO_ARCHIVE)
 else()
   target_link_libraries(kairo_crypto INTERFACE OpenSSL::Crypto)
 endif()
+
+# The events of libyaml, for topology files, which only kairoctl reads. Of the archive, since kairoctl is a static
+# program and the daemon, which links the same module, needs none of it.
+find_path(KAIRO_YAML_INCLUDE yaml.h REQUIRED)
+find_library(KAIRO_YAML_ARCHIVE libyaml.a REQUIRED)
+add_library(kairo_yaml INTERFACE)
+target_include_directories(kairo_yaml SYSTEM INTERFACE ${KAIRO_YAML_INCLUDE})
+target_link_libraries(kairo_yaml INTERFACE ${KAIRO_YAML_ARCHIVE})

@@ -10,6 +10,8 @@ end
 
 function __kairoctl_using
     set -l words (commandline -opc)
+    # What follows `topology` has completions of its own.
+    contains -- topology $words; and not contains -- topology $argv; and return 1
     for word in $words[2..-1]
         contains -- $word $argv; and return 0
     end
@@ -17,7 +19,7 @@ function __kairoctl_using
 end
 
 set -l commands spawn run attach logs write close-stdin wait status explain ps kill pause resume cancel forget events \
-    audit metrics devices policy ping info introspect kernel completion
+    audit metrics devices policy control topology ping info introspect kernel completion
 set -l none "not __kairoctl_using $commands"
 
 complete -c kairoctl -f
@@ -52,6 +54,8 @@ complete -c kairoctl -n $none -a metrics -d 'Print the state of the machine'
 complete -c kairoctl -n $none -a policy -d "Ask what the policy says to a call"
 complete -c kairoctl -n '__kairoctl_using policy' -a test
 complete -c kairoctl -n $none -a devices -d "List the machine's devices, claim and release them"
+complete -c kairoctl -n $none -a control -d 'Speak for a node of a topology'
+complete -c kairoctl -n $none -a topology -d 'Run what a file declares'
 complete -c kairoctl -n $none -a ping -d 'Ask whether the daemon answers'
 complete -c kairoctl -n $none -a info -d "Print the daemon's version, limits and features"
 complete -c kairoctl -n $none -a introspect -d 'Print every method with its schema'
@@ -132,12 +136,62 @@ complete -c kairoctl -n '__kairoctl_using audit' -s n -l newest -x -d 'Only the 
 complete -c kairoctl -n '__kairoctl_using audit' -s f -l follow -d 'Go on with what is recorded from now on'
 complete -c kairoctl -n '__kairoctl_using audit' -a verify
 
+# Of a topology: the words behind `topology` that are no options.
+function __kairoctl_topology
+    set -l words (string match -v -- '-*' (commandline -opc))
+    set -l at (contains -i -- topology $words); or return 1
+    test "$words[(math $at + 1)]" = ''; and test "$argv[1]" = none; and return 0
+    contains -- "$words[(math $at + 1)]" $argv
+end
+function __kairoctl_topologies
+    kairoctl --no-autostart topology list 2>/dev/null | string replace -r '.*"name":"([^"]*)".*' '$1'
+end
+function __kairoctl_nodes
+    set -l words (string match -v -- '-*' (commandline -opc))
+    set -l at (contains -i -- topology $words); or return
+    kairoctl --no-autostart --table topology status $words[(math $at + 2)] 2>/dev/null | string replace -r ' .*' '' | tail -n +2
+end
+complete -c kairoctl -n '__kairoctl_topology none' -a up -d 'Start what a file declares'
+complete -c kairoctl -n '__kairoctl_topology none' -a status -d 'Print a topology, its nodes and its connections'
+complete -c kairoctl -n '__kairoctl_topology none' -a list -d 'List topologies'
+complete -c kairoctl -n '__kairoctl_topology none' -a cutover -d "Put another node in a node's place"
+complete -c kairoctl -n '__kairoctl_topology none' -a down -d 'End a topology'
+complete -c kairoctl -n '__kairoctl_topology none' -a logs -d 'Print what its nodes have written to standard error'
+complete -c kairoctl -n '__kairoctl_topology none' -a graph -d 'Print it as a graph'
+complete -c kairoctl -n '__kairoctl_topology none' -a check -d 'Say whether a file is good'
+complete -c kairoctl -n '__kairoctl_topology none' -a schema -d 'Print the JSON Schema of such a file'
+complete -c kairoctl -n '__kairoctl_topology up graph' -s f -l file -r -F -d 'YAML or JSON that declares it'
+complete -c kairoctl -n '__kairoctl_topology check' -F
+complete -c kairoctl -n '__kairoctl_topology up' -l name -x -d "Name, instead of the file's"
+complete -c kairoctl -n '__kairoctl_topology up' -l cwd -x -a '(__fish_complete_directories)' -d 'Working directory of its nodes'
+complete -c kairoctl -n '__kairoctl_topology up' -l check -d 'Only say whether the file is good'
+complete -c kairoctl -n '__kairoctl_topology status' -l wait -d 'Wait until it has ended'
+complete -c kairoctl -n '__kairoctl_topology cutover' -l boundary -x -a 'bytes line' -d 'Where its input is cut'
+complete -c kairoctl -n '__kairoctl_topology cutover down' -l drain-timeout -x -d 'How long the rest may take'
+complete -c kairoctl -n '__kairoctl_topology cutover' -l health-timeout -x -d 'How long the new node may take'
+complete -c kairoctl -n '__kairoctl_topology cutover' -l module -x \
+    -a 'passthrough uppercase tee meter rate-limit filter-lines file-source file-sink count' -d 'Run this module in its place'
+complete -c kairoctl -n '__kairoctl_topology cutover' -l params -x -d 'Parameters of the module, JSON'
+complete -c kairoctl -n '__kairoctl_topology cutover' -s e -l env -x -d 'Variables'
+complete -c kairoctl -n '__kairoctl_topology logs' -s f -l follow -d 'Go on with what comes'
+complete -c kairoctl -n '__kairoctl_topology logs' -s n -l tail -x -d 'Only the last lines'
+complete -c kairoctl -n '__kairoctl_topology status cutover down logs graph' -a '(__kairoctl_topologies)'
+complete -c kairoctl -n '__kairoctl_topology cutover logs' -a '(__kairoctl_nodes)'
+
 complete -c kairoctl -n '__kairoctl_using write close-stdin kill pause resume cancel' -a '(__kairoctl_ids)'
 complete -c kairoctl -n '__kairoctl_using attach logs wait status explain forget' -a '(__kairoctl_ids --all)'
 complete -c kairoctl -n '__kairoctl_using devices' -l process -x -a '(__kairoctl_ids)' -d 'Claim it for this session'
 complete -c kairoctl -n '__kairoctl_using devices' -l subsystem -x -d 'List only these'
 complete -c kairoctl -n '__kairoctl_using devices' -l type -x -d 'List only these'
 complete -c kairoctl -n '__kairoctl_using devices' -a 'list claim release'
+complete -c kairoctl -n '__kairoctl_using control' -l control-socket -r -F -d "The executor's socket"
+complete -c kairoctl -n '__kairoctl_using control' -l node -x -d 'The node to speak for'
+complete -c kairoctl -n '__kairoctl_using control' -l interval -x -d 'Time between heartbeats'
+complete -c kairoctl -n '__kairoctl_using control' -l topic -x -d 'Print what is published to these, too'
+complete -c kairoctl -n '__kairoctl_using control' -l stdin -d 'End when standard input does'
+complete -c kairoctl -n '__kairoctl_using control' -l no-ack -d 'Leave the acknowledgement to the script'
+complete -c kairoctl -n '__kairoctl_using control' -s n -l count -x -d 'Leave after so many'
+complete -c kairoctl -n '__kairoctl_using control' -a 'run heartbeat ack publish listen'
 complete -c kairoctl -n '__kairoctl_using kernel' -l processes -x -a 'keep stop' -d 'What stop does to the programs'
 complete -c kairoctl -n '__kairoctl_using kernel' -a 'info stop upgrade'
 complete -c kairoctl -n '__kairoctl_using completion' -a 'bash zsh fish'

@@ -11,6 +11,64 @@ _kairoctl_ids() {
 _kairoctl_running() { _kairoctl_ids }
 _kairoctl_all() { _kairoctl_ids --all }
 
+_kairoctl_topologies() {
+  local -a where names
+  [[ -n ${opt_args[--socket]} ]] && where=(--socket ${opt_args[--socket]})
+  names=(${(f)"$(kairoctl $where --no-autostart topology list 2>/dev/null | sed 's/.*"name":"\([^"]*\)".*/\1/')"})
+  compadd -a names
+}
+_kairoctl_nodes() {
+  local -a where names
+  [[ -n ${opt_args[--socket]} ]] && where=(--socket ${opt_args[--socket]})
+  names=(${(f)"$(kairoctl $where --no-autostart --table topology status $line[1] 2>/dev/null | sed '1d; s/ .*//')"})
+  compadd -a names
+}
+_kairoctl_topology() {
+  local context state state_descr line
+  typeset -A opt_args
+  local -a actions
+  actions=(
+    'up:start what a file declares'
+    'status:print a topology, its nodes and its connections'
+    'list:list topologies'
+    "cutover:put another node in a node's place"
+    'down:end a topology'
+    'logs:print what its nodes have written to standard error'
+    'graph:print it as a graph'
+    'check:say whether a file is good'
+    'schema:print the JSON Schema of such a file'
+  )
+  _arguments -C $globals '1: :->action' '*:: :->rest' && return 0
+  if [[ $state == action ]]; then
+    _describe 'action' actions
+    return
+  fi
+  case $line[1] in
+    up)
+      _arguments $globals '(-f --file)'{-f,--file}'[YAML or JSON that declares it]:file:_files' \
+        "--name[name, instead of the file's]:name:" '--cwd[working directory of its nodes]:directory:_directories' \
+        '--check[only say whether the file is good]' ;;
+    status) _arguments $globals '--wait[wait until it has ended]' '1:topology:_kairoctl_topologies' ;;
+    cutover)
+      _arguments -S $globals '--boundary[where its input is cut]:kind:(bytes line)' \
+        '--drain-timeout[how long the rest may take]:duration:' \
+        '--health-timeout[how long the new node may take]:duration:' \
+        '--module[run this module in its place]:module:(passthrough uppercase tee meter rate-limit filter-lines file-source file-sink count)' \
+        '--params[parameters of the module, JSON]:json:' '*'{-e,--env}'[variables]:KEY=VALUE:' \
+        '1:topology:_kairoctl_topologies' '2:node:_kairoctl_nodes' '*::program:_normal' ;;
+    down)
+      _arguments $globals '--drain-timeout[how long the rest may take]:duration:' '1:topology:_kairoctl_topologies' ;;
+    logs)
+      _arguments $globals '(-f --follow)'{-f,--follow}'[go on with what comes]' \
+        '(-n --tail)'{-n,--tail}'[only the last lines]:lines:' '1:topology:_kairoctl_topologies' '2:node:_kairoctl_nodes' ;;
+    graph)
+      _arguments $globals '(-f --file)'{-f,--file}'[YAML or JSON that declares one]:file:_files' \
+        '1:topology:_kairoctl_topologies' ;;
+    check) _arguments $globals '1:file:_files' ;;
+    *) _arguments $globals ;;
+  esac
+}
+
 _kairoctl() {
   local context state state_descr line
   typeset -A opt_args
@@ -75,6 +133,8 @@ _kairoctl() {
     'metrics:print the state of the machine'
     "policy:ask what the policy says to a call"
     "devices:list the machine's devices, claim and release them"
+    'control:speak for a node of a topology'
+    'topology:run what a file declares'
     'ping:ask whether the daemon answers'
     "info:print the daemon's version, limits and features"
     'introspect:print every method with its schema'
@@ -140,6 +200,13 @@ _kairoctl() {
         '1:action:(list claim release)' '2:device:' ;;
     policy)
       _arguments $globals $bounds '1:action:(test)' '2:principal:' '3:method:' ;;
+    control)
+      _arguments $globals "--control-socket[the executor's socket]:socket:_files" '--node[the node to speak for]:node:' \
+        '--interval[time between heartbeats]:duration:' '*--topic[print what is published to these, too]:pattern:' \
+        '--stdin[end when standard input does]' '--no-ack[leave the acknowledgement to the script]' \
+        '(-n --count)'{-n,--count}'[leave after so many]:messages:' \
+        '1:action:(run heartbeat ack publish listen)' '2:topic:' '3:data:' ;;
+    topology) _kairoctl_topology ;;
     kernel)
       _arguments $globals '--processes[what stop does to the programs]:what:(keep stop)' \
         '1:action:(info stop upgrade)' ;;

@@ -24,6 +24,7 @@ Action declare_audit(OptionSet& set);        // audit.cpp
 Action declare_metrics(OptionSet& set);      // system.cpp
 Action declare_devices(OptionSet& set);      // devices.cpp
 Action declare_policy(OptionSet& set);       // policy.cpp
+Action declare_control(OptionSet& set);      // control.cpp
 Action declare_ping(OptionSet& set);         // system.cpp
 Action declare_info(OptionSet& set);         // system.cpp
 Action declare_introspect(OptionSet& set);   // system.cpp
@@ -32,6 +33,8 @@ Action declare_completion(OptionSet& set);   // completion.cpp
 
 Action plain_spawn();  // spawn.cpp
 Action plain_run();    // run.cpp
+
+std::span<const Command> topology_actions();  // topology.cpp
 
 namespace {
 constexpr Command commands[] = {
@@ -55,6 +58,9 @@ constexpr Command commands[] = {
     {"metrics", "Print the state of the machine", declare_metrics},
     {"devices", "List the machine's devices, claim and release them", declare_devices},
     {"policy", "Ask what the policy says to a call", declare_policy},
+    {"control", "Speak for a node of a topology: hello, heartbeats, messages, shutdown", declare_control},
+    {"topology", "Run what a file declares: programs, what flows between them, and their replacement",
+     nullptr, nullptr, topology_actions},
     {"ping", "Ask whether the daemon answers", declare_ping},
     {"info", "Print the daemon's version, limits and features", declare_info},
     {"introspect", "Print every method with the schema of its parameters and result", declare_introspect},
@@ -67,10 +73,10 @@ std::span<const Command> all_commands() {
   return commands;
 }
 
-const Command* find_command(std::string_view name) {
-  const auto* found = std::find_if(std::begin(commands), std::end(commands),
-                                   [&](const Command& c) { return c.name == name; });
-  return found == std::end(commands) ? nullptr : found;
+const Command* find_command(std::span<const Command> among, std::string_view name) {
+  const auto found =
+      std::find_if(among.begin(), among.end(), [&](const Command& each) { return each.name == name; });
+  return found == among.end() ? nullptr : &*found;
 }
 
 }  // namespace kairo::ctl

@@ -22,6 +22,11 @@ struct Command {
   /// Set where what follows the options is another program's command line, left untouched: the action when no
   /// option was given, which needs no parser. Scripts start these most, in this form.
   Action (*plain)() = nullptr;
+  /// Set where the next word names one of several actions, each with options of its own (`topology up`); then
+  /// there is no `declare`.
+  std::span<const Command> (*actions)() = nullptr;
+  /// Whether a program's command line may follow the command's own words behind "--".
+  bool program_behind_dashes = false;
 
   [[nodiscard]] constexpr bool takes_program() const { return plain != nullptr; }
 };
@@ -29,7 +34,7 @@ struct Command {
 /// All of them, in the order in which help lists them.
 std::span<const Command> all_commands();
 /// nullptr when there is none of this name.
-const Command* find_command(std::string_view name);
+const Command* find_command(std::span<const Command> commands, std::string_view name);
 
 extern const std::string_view bash_completion;
 extern const std::string_view zsh_completion;

@@ -77,6 +77,16 @@ std::string to_json(std::string_view msgpack_value, bool indented) {
   return dump(convert_bytes(msgpack_value), indented);
 }
 
+Result<std::string> from_json(std::string_view text) {
+  try {
+    std::string out;
+    Json::to_msgpack(Json::parse(text), out);
+    return out;
+  } catch (const Json::exception& error) {
+    return Error(Code::invalid_params, std::string("this is no JSON: ") + error.what());
+  }
+}
+
 std::string error_to_json(const Error& error, bool indented) {
   Json body{{"code", code_name(error.code)}, {"message", error.message}};
   for (const auto& [key, value] : error.details) {

@@ -36,7 +36,8 @@ void declare_globals(CLI::App& app, Globals& globals) {
   set.value("--state-dir", globals.state_dir, "DIR", "State directory of a daemon that is started");
   set.flag("--any-owner", globals.any_owner, "Talk to a daemon that runs as another user");
   set.value("--correlation-id", globals.correlation_id, "ID", "Mark what follows from this command");
-  set.flag("--table", globals.table, "Print a table instead of JSON (ps, status, devices, metrics, info)");
+  set.flag("--table", globals.table,
+           "Print a table instead of JSON (ps, status, devices, topology, metrics, info)");
 }
 
 const CLI::Option* find_option(const CLI::App& app, std::string_view word) {
@@ -73,10 +74,13 @@ std::size_t first_plain_word(const std::vector<std::string>& words, std::size_t 
   return words.size();
 }
 
-std::string unknown_command(const std::string& name) {
+int fail_unknown(std::span<const Command> among, const std::string& name, const std::string& family) {
   std::vector<std::string_view> names;
-  for (const Command& each : all_commands()) names.emplace_back(each.name);
-  return std::string(reflect::nearest_name(name, names.data(), names.size()));
+  for (const Command& each : among) names.emplace_back(each.name);
+  std::string near(reflect::nearest_name(name, names.data(), names.size()));
+  std::string message = "there is no command \"" + family + name + "\"";
+  if (!near.empty()) message += "; did you mean \"" + family + near + "\"?";
+  return fail_usage(std::move(message) + " See kairoctl " + family + "--help", std::move(near));
 }
 
 /// The long option nearest to the first word that the parser did not know.
@@ -103,22 +107,36 @@ int print_help(CLI::App& root) {
   return exit_code::success;
 }
 
-/// Does what the action says; a value that it cannot use is the user's error.
-int act(const Command& command, const Action& action, Context& context) {
+/// The list of the actions of `command`.
+int print_help(const Command& command, CLI::App& app) {
+  for (const Command& each : command.actions()) app.add_subcommand(each.name, each.text);
+  write_out(app.help("kairoctl") + "\nkairoctl " + command.name +
+            " SUBCOMMAND --help tells more; kairoctl(1) tells all.\n");
+  return exit_code::success;
+}
+
+bool asks_for_help(std::span<const std::string> words) {
+  return std::any_of(words.begin(), words.end(),
+                     [](const std::string& word) { return word == "-h" || word == "--help"; });
+}
+
+/// Does what the action says; a value that it cannot use is the user's error. `name` is "spawn", "topology
+/// up".
+int act(const std::string& name, const Action& action, Context& context) {
   try {
     return action(context);
   } catch (const UsageError& error) {
-    return fail_usage(std::string("kairoctl ") + command.name + ": " + error.message);
+    return fail_usage("kairoctl " + name + ": " + error.message);
   }
 }
 
 int run(std::vector<std::string> words) {
   if (words.size() > 1 && (words[1] == "--" || !words[1].starts_with('-'))) {
-    const Command* command = find_command(words[0]);
+    const Command* command = find_command(all_commands(), words[0]);
     if (command && command->takes_program()) {
       words.erase(words.begin(), words.begin() + (words[1] == "--" ? 2 : 1));
       Context context({}, std::move(words));
-      return act(*command, command->plain(), context);
+      return act(command->name, command->plain(), context);
     }
   }
   Globals globals;
@@ -128,24 +146,31 @@ int run(std::vector<std::string> words) {
   root.set_version_flag("--version", std::string("kairoctl " KAIRO_VERSION), "Print the version");
   root.require_subcommand(1);
 
-  const std::size_t at = first_plain_word(words, 0, nullptr, root);
-  if (std::find_if(words.begin(), words.begin() + static_cast<std::ptrdiff_t>(at),
-                   [](const std::string& word) { return word == "-h" || word == "--help"; }) !=
-      words.begin() + static_cast<std::ptrdiff_t>(at))
-    return print_help(root);
-  const Command* command = at < words.size() ? find_command(words[at]) : nullptr;
-  if (at < words.size() && !command) {
-    std::string near = unknown_command(words[at]);
-    std::string message = "there is no command \"" + words[at] + "\"";
-    if (!near.empty()) message += "; did you mean \"" + near + "\"?";
-    return fail_usage(std::move(message) + " See kairoctl --help", std::move(near));
-  }
+  std::size_t at = first_plain_word(words, 0, nullptr, root);
+  if (asks_for_help(std::span(words).first(at))) return print_help(root);
+  const Command* command = at < words.size() ? find_command(all_commands(), words[at]) : nullptr;
+  if (at < words.size() && !command) return fail_unknown(all_commands(), words[at], {});
 
   CLI::App* app = nullptr;
   Action action;
+  std::string name;
   std::vector<std::string> program;
-  if (command) {
+  if (command && command->actions) {
     app = root.add_subcommand(command->name, command->text);
+    app->require_subcommand(1);
+    app->fallthrough();
+    name = std::string(command->name) + " ";
+    const std::size_t next = first_plain_word(words, at + 1, nullptr, root);
+    if (asks_for_help(std::span(words).subspan(at, next - at))) return print_help(*command, *app);
+    if (next == words.size()) return fail_usage("no command was given; see kairoctl " + name + "--help");
+    const Command* of_family = find_command(command->actions(), words[next]);
+    if (!of_family) return fail_unknown(command->actions(), words[next], name);
+    command = of_family;
+    at = next;
+  }
+  if (command) {
+    name += command->name;
+    app = (app ? app : &root)->add_subcommand(command->name, command->text);
     app->fallthrough();
     app->set_help_flag("-h,--help", "Print this help");
     OptionSet set(*app);
@@ -156,15 +181,24 @@ int run(std::vector<std::string> words) {
       program.assign(words.begin() + static_cast<std::ptrdiff_t>(begin + skip), words.end());
       words.resize(begin);
     }
+    if (command->program_behind_dashes) {
+      const auto dashes = std::find(words.begin() + static_cast<std::ptrdiff_t>(at), words.end(), "--");
+      if (dashes != words.end()) program.assign(dashes + 1, words.end());
+      words.erase(dashes, words.end());
+    }
   }
   try {
     std::vector<std::string> reversed(words.rbegin(), words.rend());
     root.parse(std::move(reversed));
   } catch (const CLI::CallForHelp&) {
-    std::string help = app->help("kairoctl");
+    std::string help =
+        app->help(name == command->name ? "kairoctl" : "kairoctl " + name.substr(0, name.find(' ')));
     if (const std::size_t place = help.find("[OPTIONS]");
         command->takes_program() && place != std::string::npos)
       help.insert(place + 9, " [--] PROGRAM [ARGUMENT]...");
+    if (const std::size_t usage = help.find("Usage: ");
+        command->program_behind_dashes && usage != std::string::npos)
+      help.insert(help.find('\n', usage), " [-- PROGRAM [ARGUMENT]...]");
     write_out(help);
     return exit_code::success;
   } catch (const CLI::CallForVersion& version) {
@@ -172,13 +206,13 @@ int run(std::vector<std::string> words) {
     return exit_code::success;
   } catch (const CLI::ParseError& error) {
     if (!app) return fail_usage("no command was given; see kairoctl --help");
-    std::string message = std::string("kairoctl ") + command->name + ": " + error.what();
+    std::string message = "kairoctl " + name + ": " + error.what();
     std::string near = unknown_option(*app, root, words);
     if (!near.empty()) message += "; did you mean " + near + "?";
     return fail_usage(std::move(message), std::move(near));
   }
   Context context(std::move(globals), std::move(program));
-  return act(*command, action, context);
+  return act(name, action, context);
 }
 
 }  // namespace

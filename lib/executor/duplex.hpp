@@ -15,6 +15,10 @@
 // destroyed by an error gives that error to its own on_close; the other side hears E_STDIN_CLOSED (it can no
 // more write) or an end that was not asked for.
 //
+// Errors. A direction that breaks does not take the other with it: after a write that the other side no more
+// takes, `accepted` hears why, further writes are refused, and reading goes on to its end; on_close then
+// gives that error. So a node that has closed its input can still say what it found.
+//
 // Bounds. At most high_water() - 1 bytes and one more write wait to be accepted; a write beyond that is
 // refused and takes nothing. Reading holds nothing while paused but what was under way to on_data.
 //
@@ -23,9 +27,12 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+
+#include <boost/asio/posix/stream_descriptor.hpp>
 
 #include "base/result.hpp"
 
@@ -49,11 +56,12 @@ class DuplexHandler {
 
 class Duplex {
  public:
+  using Stream = boost::asio::posix::stream_descriptor;
   /// Told when a write was accepted, or why it never will be.
   using Accepted = std::function<void(Result<void>)>;
 
   virtual ~Duplex() = default;
-  /// Once, before all else. The handler outlives the duplex, or destroy().
+  /// Once, before all else. The handler lives until on_close, or until the duplex is gone.
   virtual void start(DuplexHandler& handler) = 0;
   /// Takes the bytes; false when high_water() is reached now, so that the next write waits for on_drain.
   /// E_LIMIT_EXCEEDED: was full already; E_STDIN_CLOSED: ended or destroyed. Then nothing was taken and
@@ -63,15 +71,26 @@ class Duplex {
   virtual void end(Accepted accepted = {}) = 0;
   virtual void pause() = 0;
   virtual void resume() = 0;
-  /// Ends both directions at once; what was not accepted is not written.
+  /// Ends both directions at once; what was not accepted is not written, and nobody is told of it.
   virtual void destroy(std::optional<Error> why = {}) = 0;
+
+  /// Within on_data: its bytes as a string of one's own; moved where the duplex has them as one.
+  virtual std::string own(std::string_view bytes) { return std::string(bytes); }
 
   /// Bytes that wait to be accepted.
   [[nodiscard]] virtual std::size_t unaccepted() const = 0;
   [[nodiscard]] virtual std::size_t high_water() const = 0;
-  /// The descriptor under it, which a flow may splice from or to past the duplex while that is paused and
-  /// nothing of it is unaccepted; -1 where there is none.
-  [[nodiscard]] virtual int descriptor() const { return -1; }
+  /// Keeps the handler for as long as the duplex lives, for who cannot wait for on_close.
+  void keep(std::shared_ptr<DuplexHandler> handler) { kept_ = std::move(handler); }
+
+  /// The descriptors under it, where there are: a flow moves bytes past the duplex, reading from source()
+  /// while the duplex is paused and writing to sink() while nothing is unaccepted and it has not ended. Both
+  /// are closed when their direction is over.
+  [[nodiscard]] virtual Stream* source() { return nullptr; }
+  [[nodiscard]] virtual Stream* sink() { return nullptr; }
+
+ private:
+  std::shared_ptr<DuplexHandler> kept_;
 };
 
 }  // namespace kairo::executor

@@ -9,14 +9,23 @@
 //
 // Back-pressure. An Outlet reads only while every edge of it can take something; an Intake takes only what
 // its life accepts. Nothing is buffered but one read per Outlet and the unfinished line of each merged edge
-// (at most merge_line_bytes; a longer line keeps the others waiting until it has ended).
+// (at most merge_line_bytes; a longer line keeps the others waiting until it has ended). A merge takes whole
+// lines; what an edge that has ended left without a newline goes at the very end, one newline between each.
+//
+// Direct edges between descriptors. What waits to be read is spliced but for its last 4 KiB, and small
+// amounts are copied: so the last byte that passed is known whenever nothing flows, as a border at a line
+// needs. A process that splices into sockets ignores SIGPIPE.
 //
 // The order of calls in the life of a node: open() both; ... at a cutover hold() the Intake, wait for `held`,
 // end_life(), wait for the Outlet's on_end, open() both anew. After a crash open() the Outlet anew; the
 // Intake stays, because the successor inherits the input's own end and with it every byte that was not read.
 //
-// Used by one thread, that of the io_context. Owned by the executor's nodes; connect() keeps no ownership: an
-// Outlet and an Intake that are connected end together.
+// What was taken from upstream and no life has accepted stays with the Intake for the next one; what a life
+// that is a worker had not accepted when it broke, too.
+//
+// Used by one thread, that of the io_context, which outlives them. All hooks are called from the loop, never
+// from within a call. Owned by the executor's nodes; connect() keeps no ownership: an Outlet and an Intake
+// that are connected end together.
 #pragma once
 
 #include <cstdint>
@@ -30,14 +39,16 @@
 
 #include "api/topology.hpp"
 #include "executor/duplex.hpp"
+#include "executor/life.hpp"
 
 namespace kairo::executor {
 
 /// Bytes of an unfinished line that a merge keeps for each edge.
 inline constexpr std::size_t merge_line_bytes = 64 * 1024;
 
-class Edge;
 class Intake;
+class IntakeBody;
+class OutletBody;
 
 class Outlet {
  public:
@@ -47,11 +58,14 @@ class Outlet {
 
   Outlet(boost::asio::io_context& io, Ended ended);
   ~Outlet();
+  Outlet(const Outlet&) = delete;
+  Outlet& operator=(const Outlet&) = delete;
   /// Takes from this life from now on; the one before must have ended.
-  void open(std::shared_ptr<Duplex> life);
+  void open(std::shared_ptr<Life> life);
   /// No further life comes: the end goes to every edge.
   void finish();
-  /// Every Intake behind it has stopped: nobody wants what it gives. Called at most once per life.
+  /// Every Intake behind it has stopped: nobody wants what it gives, and it is not read. Called at most once
+  /// per life.
   std::function<void()> on_unwanted;
 
   /// Bytes that all lives, and the present one, have given.
@@ -62,8 +76,8 @@ class Outlet {
 
  private:
   friend void connect(Outlet& from, Intake& to, api::ConnectionType type);
-  class Body;
-  std::shared_ptr<Body> body_;
+  friend std::uint64_t edge_bytes(const Outlet& from, const Intake& to);
+  std::shared_ptr<OutletBody> body_;
 };
 
 class Intake {
@@ -78,8 +92,10 @@ class Intake {
 
   Intake(boost::asio::io_context& io, Hooks hooks);
   ~Intake();
+  Intake(const Intake&) = delete;
+  Intake& operator=(const Intake&) = delete;
   /// Gives to this life from now on, `first` before all else, and releases a hold.
-  void open(std::shared_ptr<Duplex> life, std::string first = {});
+  void open(std::shared_ptr<Life> life, std::string first = {});
   /// Stops at the next border of that kind. `held` is called, from the loop, when everything before the
   /// border was accepted by the life. At once where nothing flows and the last byte that passed ended a line
   /// (or there was none). All edges having ended is a border, too.
@@ -100,8 +116,8 @@ class Intake {
 
  private:
   friend void connect(Outlet& from, Intake& to, api::ConnectionType type);
-  class Body;
-  std::shared_ptr<Body> body_;
+  friend std::uint64_t edge_bytes(const Outlet& from, const Intake& to);
+  std::shared_ptr<IntakeBody> body_;
 };
 
 /// Lets everything that `from` gives go to `to`. Before both are opened. The bytes that passed: edge_bytes().

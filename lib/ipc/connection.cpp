@@ -182,6 +182,7 @@ void Connection::flush() {
   if (closed_) return;
   if (outbox_bytes() > 0 && !send_outbox()) return;
   if (close_when_sent_) return finish(std::nullopt);
+  if (end_when_sent_ && outbox_bytes() == 0) ::shutdown(socket_.native_handle(), SHUT_WR);
   if (!writing_) send_chunks();
   if (!closed_ && peer_ended_ && outbox_bytes() == 0 && !handler_->owes()) finish(std::nullopt);
 }
@@ -294,6 +295,11 @@ void Connection::close() {
 
 void Connection::close_when_sent() {
   close_when_sent_ = true;
+  wrote();
+}
+
+void Connection::end_when_sent() {
+  end_when_sent_ = true;
   wrote();
 }
 

@@ -69,6 +69,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void close();
   /// Closes once what is in the outbox has been sent.
   void close_when_sent();
+  /// Ends this side's direction once what is in the outbox has been sent, and goes on reading until the peer
+  /// has ended its own: what the peer still sends meanwhile is taken, and its end says that it has taken all.
+  void end_when_sent();
 
   [[nodiscard]] const Peer& peer() const { return peer_; }
   [[nodiscard]] bool closed() const { return closed_; }
@@ -129,6 +132,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool parse_paused_ = false;  ///< Frames wait in the reader for the outbox to drain.
   bool closed_ = false;
   bool close_when_sent_ = false;
+  bool end_when_sent_ = false;
   bool peer_ended_ = false;  ///< The peer has shut its sending direction; it may still read.
 };
 

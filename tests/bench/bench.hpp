@@ -75,5 +75,6 @@ void run_cli(const Settings& settings);
 void run_stalled(const Settings& settings);
 void run_absent(const Settings& settings);
 void run_events(const Settings& settings);
+void run_flow(const Settings& settings);
 
 }  // namespace kairo::bench

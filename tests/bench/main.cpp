@@ -31,6 +31,7 @@ constexpr Scenario scenarios[] = {
     {"stalled", run_stalled, "a reader that never reads, under yes, for a minute"},
     {"absent", run_absent, "a writer of 100 MiB/s while kairod is away for ten seconds"},
     {"events", run_events, "20,000 events a second to 10 subscribers, and event.query among a million"},
+    {"flow", run_flow, "2 GiB through cat as a node of a topology against a shell's pipes"},
 };
 
 constexpr int exit_failed = 1;

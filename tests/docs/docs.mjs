@@ -13,6 +13,32 @@ const expect = (good, problem) => good || problems.push(problem);
 /// The first word of every item of a page: `.It Cm process.spawn` gives "process.spawn".
 const items = (page) => page.split("\n").map((line) => /^\.It (?:(?:Cm|Va) )?(\S+)/.exec(line)?.[1]).filter(Boolean);
 
+function checkVectors(page) {
+  const bytes = (text) => text.replace(/#.*/g, "").replace(/\s+/g, "").toLowerCase();
+  let shown = 0;
+  let name;
+  let block;
+  for (const line of read(`man/${page}`).split("\n")) {
+    const marker = /^\.\\" vector (\S+)$/.exec(line);
+    if (marker) name = marker[1];
+    else if (line.startsWith(".Bd ")) block = [];
+    else if (line === ".Ed") {
+      const digits = bytes(block.join("\n"));
+      const hex = block.length > 0 && digits !== "" && /^[0-9a-f]+$/.test(digits);
+      expect(hex === (name !== undefined), `a block of ${page} has hexadecimal digits and no vector's name, ` +
+             `or the reverse: ${block[0]}`);
+      if (name !== undefined) {
+        const file = `tests/vectors/${name}.hex`;
+        if (!existsSync(join(root, file))) problems.push(`there is no ${file}`);
+        else expect(bytes(read(file)) === digits, `the example ${name} of ${page} is not ${file}`);
+        ++shown;
+      }
+      name = block = undefined;
+    } else if (block) block.push(line);
+  }
+  expect(shown >= 5, `${page} shows ${shown} vectors`);
+}
+
 const checks = {
   // Every option of kairod --help stands in kairod(8).
   options() {
@@ -83,31 +109,43 @@ const checks = {
         expect(told.has(field), `kairo-protocol.7 does not tell of the field ${field} of lib/api/${header}.hpp`);
   },
 
-  // Every hexadecimal example of kairo-protocol(7) is a test vector: `.\" vector NAME` stands before its block.
+  // Every type of the control protocol, and every field of its data, stands in kairo-control(7).
+  control() {
+    const page = read("man/kairo-control.7");
+    const header = read("lib/api/control.hpp");
+    const types = Array.from(header.matchAll(/string_view \w+ = "(control\.[\w.]+)"/g), (m) => m[1]);
+    expect(types.length >= 9, "no types found in lib/api/control.hpp");
+    for (const type of types)
+      expect(page.includes(`.Ql ${type}\n`) || page.includes(`.Ql ${type} `), `kairo-control.7 does not tell of ${type}`);
+    const told = new Set(items(page));
+    for (const [, field] of header.matchAll(/(?:field|defaulted)\(\s*"(\w+)"/g))
+      expect(told.has(field), `kairo-control.7 does not tell of the field ${field}`);
+    for (const [, name] of header.matchAll(/"(KAIRO_\w+)"/g))
+      expect(page.includes(`.It Ev ${name}\n`), `kairo-control.7 does not tell of ${name}`);
+  },
+
+  // Every hexadecimal example of kairo-protocol(7) and kairo-control(7) is a test vector: `.\" vector NAME` stands
+  // before its block.
   vectors() {
-    const bytes = (text) => text.replace(/#.*/g, "").replace(/\s+/g, "").toLowerCase();
-    let shown = 0;
-    let name;
-    let block;
-    for (const line of read("man/kairo-protocol.7").split("\n")) {
-      const marker = /^\.\\" vector (\S+)$/.exec(line);
-      if (marker) name = marker[1];
-      else if (line.startsWith(".Bd ")) block = [];
-      else if (line === ".Ed") {
-        const digits = bytes(block.join("\n"));
-        const hex = block.length > 0 && digits !== "" && /^[0-9a-f]+$/.test(digits);
-        expect(hex === (name !== undefined), `a block of kairo-protocol.7 has hexadecimal digits and no vector's name, ` +
-               `or the reverse: ${block[0]}`);
-        if (name !== undefined) {
-          const file = `tests/vectors/${name}.hex`;
-          if (!existsSync(join(root, file))) problems.push(`there is no ${file}`);
-          else expect(bytes(read(file)) === digits, `the example ${name} of kairo-protocol.7 is not ${file}`);
-          ++shown;
-        }
-        name = block = undefined;
-      } else if (block) block.push(line);
-    }
-    expect(shown >= 5, `kairo-protocol.7 shows ${shown} vectors`);
+    for (const page of ["kairo-protocol.7", "kairo-control.7"]) checkVectors(page);
+  },
+
+  // Every member of a topology's file, every module and every parameter of one stands in kairo-topology(5); and the
+  // page tells of no other module.
+  topology() {
+    const page = read("man/kairo-topology.5");
+    const header = read("lib/api/topology.hpp");
+    const declared = header.slice(0, header.indexOf("// --- what is told of one that runs"));
+    const modules = read("lib/topology/modules.hpp");
+    const told = new Set(page.match(/(?<=^\.(?:It )?Va .*?)\b\w+/gm));
+    const fields = Array.from((declared + modules).matchAll(/(?:field|defaulted)\(\s*"(\w+)"/g), (m) => m[1]);
+    expect(fields.length >= 35, "no members found in lib/api/topology.hpp and lib/topology/modules.hpp");
+    for (const field of fields) expect(told.has(field), `kairo-topology.5 does not tell of ${field}`);
+    const names = Array.from(read("lib/topology/modules.cpp").matchAll(/row<\w+>\(\s*"([^"]+)"/g), (m) => m[1]);
+    expect(names.length >= 9, "no modules found in lib/topology/modules.cpp");
+    const section = page.slice(page.indexOf(".Sh MODULES"), page.indexOf(".Sh CONNECTIONS"));
+    const shown = Array.from(section.matchAll(/^\.It Cm (\S+)$/gm), (m) => m[1]);
+    expect(shown.join() === names.join(), `the modules of kairo-topology.5 are ${shown}, and there are ${names}`);
   },
 
   // Every error code, and no other, stands in kairo-protocol(7) and in docs/errors.md.

@@ -10,10 +10,14 @@ using namespace kairo::test;
 
 namespace {
 
-std::set<std::string> commands() {
+/// The commands that the help of `family` lists; of all where there is none.
+std::set<std::string> commands(const std::string& family = {}) {
   std::set<std::string> out;
   bool listed = false;
-  for (const std::string& line : lines_of(run({kairoctl_path(), "--help"}).out)) {
+  std::vector<std::string> argv{kairoctl_path()};
+  if (!family.empty()) argv.push_back(family);
+  argv.emplace_back("--help");
+  for (const std::string& line : lines_of(run(argv).out)) {
     if (line == "Subcommands:") listed = true;
     std::smatch found;
     if (listed && std::regex_search(line, found, std::regex("^  ([a-z-]+) "))) out.insert(found[1]);
@@ -38,27 +42,39 @@ std::set<std::string> long_options(const std::string& help) {
 TEST_SUITE_BEGIN("usage");
 
 TEST_CASE("a wrong command line is exit code 64 and one JSON document") {
-  const std::vector<std::vector<std::string>> wrong = {{},
-                                                       {"no-such-command"},
-                                                       {"run"},
-                                                       {"run", "--"},
-                                                       {"spawn", "--no-such-option", "--", "true"},
-                                                       {"spawn", "--env", "=x", "--", "true"},
-                                                       {"spawn", "--label", "novalue", "--", "true"},
-                                                       {"spawn", "--timeout", "soon", "--", "true"},
-                                                       {"spawn", "--retain", "much", "--", "true"},
-                                                       {"spawn", "--stdin", "fd", "--", "true"},
-                                                       {"status"},
-                                                       {"kill", "-s", "NOSUCH", "x"},
-                                                       {"kill", "--scope", "everyone", "x"},
-                                                       {"ps", "--status", "asleep"},
-                                                       {"wait", "--timeout", "1h30", "x"},
-                                                       {"--socket"},
-                                                       {"completion", "tcsh"},
-                                                       {"kernel"},
-                                                       {"kernel", "restart"},
-                                                       {"kernel", "stop", "--processes", "some"},
-                                                       {"kernel", "upgrade", "--processes", "keep"}};
+  const std::vector<std::vector<std::string>> wrong = {
+      {},
+      {"no-such-command"},
+      {"run"},
+      {"run", "--"},
+      {"spawn", "--no-such-option", "--", "true"},
+      {"spawn", "--env", "=x", "--", "true"},
+      {"spawn", "--label", "novalue", "--", "true"},
+      {"spawn", "--timeout", "soon", "--", "true"},
+      {"spawn", "--retain", "much", "--", "true"},
+      {"spawn", "--stdin", "fd", "--", "true"},
+      {"status"},
+      {"kill", "-s", "NOSUCH", "x"},
+      {"kill", "--scope", "everyone", "x"},
+      {"ps", "--status", "asleep"},
+      {"wait", "--timeout", "1h30", "x"},
+      {"--socket"},
+      {"completion", "tcsh"},
+      {"kernel"},
+      {"kernel", "restart"},
+      {"kernel", "stop", "--processes", "some"},
+      {"kernel", "upgrade", "--processes", "keep"},
+      {"control"},
+      {"topology"},
+      {"topology", "upp"},
+      {"topology", "up"},
+      {"topology", "graph"},
+      {"topology", "graph", "x", "-f", "y"},
+      {"topology", "cutover", "x"},
+      {"topology", "cutover", "x", "y", "--boundary", "word"},
+      {"topology", "cutover", "x", "y", "--params", "{"},
+      {"topology", "cutover", "x", "y", "--module", "tee", "--", "cat"},
+      {"topology", "down", "x", "--drain-timeout", "soon"}};
   for (const auto& words : wrong) {
     std::vector<std::string> argv{kairoctl_path(), "--no-autostart", "--socket", "/nonexistent/socket"};
     argv.insert(argv.end(), words.begin(), words.end());
@@ -73,6 +89,9 @@ TEST_CASE("a wrong command line is exit code 64 and one JSON document") {
 TEST_CASE("a typo brings the nearest name") {
   CHECK(json_at(run({kairoctl_path(), "spwan"}).err, "/error/details/suggestion") == "spawn");
   CHECK(json_at(run({kairoctl_path(), "ps", "--labl", "x"}).err, "/error/details/suggestion") == "--label");
+  CHECK(json_at(run({kairoctl_path(), "topology", "cutovr"}).err, "/error/details/suggestion") == "cutover");
+  CHECK(json_at(run({kairoctl_path(), "topology", "cutover", "x", "y", "--modul", "tee"}).err,
+                "/error/details/suggestion") == "--module");
 }
 
 TEST_CASE("an empty command line for run is told apart from a program named by an option's value") {
@@ -83,7 +102,7 @@ TEST_CASE("an empty command line for run is told apart from a program named by a
 
 TEST_CASE("every command and long option that help knows stands in the manual and in all completions") {
   const auto all = commands();
-  CHECK(all.size() == 25);
+  CHECK(all.size() == 27);
   const std::string source = KAIRO_TEST_SOURCE;
   // mdoc writes "--name" as "Fl -name".
   const std::string manual = read_file(source + "/man/kairoctl.1");
@@ -104,7 +123,18 @@ TEST_CASE("every command and long option that help knows stands in the manual an
     const Ran help = run({kairoctl_path(), command, "--help"});
     CHECK(help.code == 0);
     options.merge(long_options(help.out));
+    for (const std::string& action : commands(command)) {
+      CAPTURE(action);
+      CHECK(holds(manual, "\n\\.It Cm " + command + " Cm " + action + "[ \n]"));
+      CHECK(holds(bash, "[\" \n]" + action + "[\" \n]"));
+      CHECK(holds(zsh, "['\"]" + action + ":"));
+      CHECK(holds(fish, "-a " + action + " "));
+      const Ran of_action = run({kairoctl_path(), command, action, "--help"});
+      CHECK(of_action.code == 0);
+      options.merge(long_options(of_action.out));
+    }
   }
+  CHECK(commands("topology").size() == 9);
   CHECK(options.size() > 40);
   for (const std::string& option : options) {
     CAPTURE(option);

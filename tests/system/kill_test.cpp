@@ -79,15 +79,6 @@ void read_streams(const Daemon& daemon, std::map<std::string, Stream>& all,
                                                            SteadyClock::now() + std::chrono::seconds(60));
       there = attached.ok();
       if (!there && !client::is_unreachable(attached.error())) stream.problem = attached.error().message;
-      // Now that somebody reads it may begin; with its offset the line arrives once, and one that has ended
-      // needs none.
-      api::StdinWriteParams go;
-      go.id = id;
-      go.data.data = "go\n";
-      go.offset = 0;
-      if (there)
-        (void)client.call<api::StdinWriteResult>("process.stdin.write", go,
-                                                 SteadyClock::now() + std::chrono::seconds(60));
     }
     // What the dead connection still holds counts, too: it is read to its end.
     while (!done()) {
@@ -141,8 +132,6 @@ TEST_CASE("killed at any moment, under full load, it loses nothing") {
     client::Client client = connect(daemon);
     for (int i = 0; i < streams; ++i) {
       api::SpawnParams params = child({"spew", std::to_string(stream_bytes)});
-      // Not before there is a reader: until then a full log drops its oldest bytes.
-      params.command.insert(params.command.begin(), {"/bin/sh", "-c", "read go; exec \"$@\"", "sh"});
       params.options->output.emplace().retain_bytes = 32u << 20;
       const std::string id = spawn(client, params).id;
       all[id].id = id;

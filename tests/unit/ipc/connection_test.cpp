@@ -257,3 +257,27 @@ TEST_CASE("a peer that has gone altogether is let go at once, whatever is owed")
   rig.turn();
   CHECK(rig.connection->closed());
 }
+
+TEST_CASE("a side that ends its direction sends all of it first, and hears the other until that ends") {
+  Rig rig;
+  const std::string sent(1'000'000, 's');
+  rig.connection->outbox() += sent;
+  rig.connection->end_when_sent();
+  std::string got;
+  while (got.size() < sent.size()) {
+    rig.turn();
+    got += rig.receive();
+  }
+  CHECK(got == sent);
+  rig.turn();
+  char byte = 0;
+  CHECK(::recv(rig.peer.get(), &byte, 1, MSG_DONTWAIT) == 0);
+  rig.send(frame("late"));
+  rig.turn();
+  CHECK(rig.recorder->frames == std::vector<std::string>{"late"});
+  CHECK_FALSE(rig.recorder->closed);
+  rig.peer.reset();
+  rig.turn();
+  CHECK(rig.recorder->closed);
+  CHECK(rig.recorder->why.empty());
+}

@@ -1,0 +1,6 @@
+kairo_fuzzer(control_message SOURCES targets/control_message.cpp DEPS executor)
+foreach(program kairo_fuzz_control_message kairo_fuzz_replay_control_message)
+  if(TARGET ${program})
+    target_include_directories(${program} PRIVATE ${CMAKE_SOURCE_DIR}/tests)
+  endif()
+endforeach()

@@ -1,0 +1,6 @@
+kairo_fuzzer(topology_file SOURCES targets/topology_file.cpp DEPS topology nlohmann_json::nlohmann_json)
+foreach(program kairo_fuzz_topology_file kairo_fuzz_replay_topology_file)
+  if(TARGET ${program})
+    target_include_directories(${program} PRIVATE ${CMAKE_SOURCE_DIR}/tests)
+  endif()
+endforeach()
