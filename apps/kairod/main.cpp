@@ -1,4 +1,4 @@
-// kairod: the daemon, and (as `kairod keeper`) the keeper that it starts.
+// kairod: the daemon, and what it starts: the keeper (`kairod keeper`) and executors (`kairod executor`).
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -8,6 +8,7 @@
 
 #include "base/version.hpp"
 #include "daemon.hpp"
+#include "executor.hpp"
 #include "verify_audit.hpp"
 
 namespace {
@@ -102,5 +103,6 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   if (argc > 1 && std::strcmp(argv[1], "keeper") == 0) return kairo::daemon::run_keeper_command(argc, argv);
+  if (argc > 1 && std::strcmp(argv[1], "executor") == 0) return kairo::daemon::run_executor_command();
   return run(argc, argv);
 }

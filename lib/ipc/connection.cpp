@@ -86,7 +86,9 @@ void Connection::read() {
       int descriptor = -1;
       std::memcpy(&descriptor, CMSG_DATA(each) + i * sizeof(int), sizeof descriptor);
       UniqueFd owned(descriptor);
-      if (received_.size() < descriptors_per_message) received_.push_back({read_position_, std::move(owned)});
+      if (received_.size() < descriptors_per_message)
+        received_.push_back(
+            {read_position_, read_position_ + static_cast<std::uint64_t>(got), std::move(owned)});
     }
   }
   if (got == 0) return take_end();
@@ -126,11 +128,23 @@ void Connection::take_frames() {
   wait_readable();
 }
 
+void Connection::offer_descriptors(std::uint64_t frame_end, std::vector<UniqueFd>& offered) {
+  // What the frame before was offered and left: it may be this one's, if it came with the same read.
+  if (offered.empty()) offered_until_ = 0;
+  if (offered_until_ <= frame_start_) offered.clear();
+  while (!received_.empty() && received_.front().position < frame_end) {
+    offered_until_ = received_.front().end;
+    offered.push_back(std::move(received_.front().descriptor));
+    received_.pop_front();
+  }
+  frame_start_ = frame_end;
+}
+
 bool Connection::parse() {
   const auto keep = shared_from_this();
   dispatching_ = true;
   parse_paused_ = false;
-  std::vector<UniqueFd> descriptors;
+  std::vector<UniqueFd>& descriptors = offered_;
   while (!closed_) {
     // Many requests may have come in one read, and each answer may be large.
     if (outbox_bytes() >= limits::outbox_bytes) {
@@ -144,13 +158,7 @@ bool Connection::parse() {
       return false;
     }
     if (!next->has_value()) break;
-    // Descriptors belong to the frame among whose bytes they came.
-    const std::uint64_t frame_end = read_position_ - reader_.pending();
-    descriptors.clear();
-    while (!received_.empty() && received_.front().position < frame_end) {
-      descriptors.push_back(std::move(received_.front().descriptor));
-      received_.pop_front();
-    }
+    offer_descriptors(read_position_ - reader_.pending(), descriptors);
     auto handled = handler_->on_frame(**next, descriptors);
     if (!handled) {
       dispatching_ = false;
@@ -160,6 +168,7 @@ bool Connection::parse() {
     }
   }
   dispatching_ = false;
+  if (offered_until_ <= frame_start_) offered_.clear();
   if (!closed_) handler_->parsed();
   if (reader_.pending() == 0) reader_.shrink();
   return !closed_;
@@ -309,6 +318,7 @@ void Connection::finish(std::optional<Error> why) {
   boost::system::error_code ignored;
   socket_.close(ignored);
   received_.clear();
+  if (!dispatching_) offered_.clear();
   boost::asio::post(socket_.get_executor(), [self = shared_from_this(), why = std::move(why)] {
     const auto handler = std::move(self->handler_);
     if (handler) handler->on_closed(why ? &*why : nullptr);

@@ -35,7 +35,10 @@ class Connection;
 class Handler {
  public:
   virtual ~Handler() = default;
-  /// A frame, with the descriptors that came with it. An error closes the connection.
+  /// A frame, with the descriptors that may have come with it: the system glues what was sent before a
+  /// message with descriptors to it, so that one read may hold frames which they do not belong to. A handler
+  /// whose frame asks for descriptors takes all of them out of the vector; what it leaves is offered to the
+  /// next frame of that read, and then closed. An error closes the connection.
   virtual Result<void> on_frame(const wire::Frame& frame, std::vector<UniqueFd>& descriptors) = 0;
   /// Every frame of a read was given to on_frame; their answers are sent now.
   virtual void parsed() {}
@@ -80,6 +83,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   [[nodiscard]] SteadyTime read_at() const { return read_at_; }
   /// Whether a call of on_frame is under way.
   [[nodiscard]] bool dispatching() const { return dispatching_; }
+  /// Within on_frame: the descriptors that it was given can be no later frame's.
+  [[nodiscard]] bool descriptors_are_its_own() const { return offered_until_ <= frame_start_; }
   /// Bytes that the socket has taken so far.
   [[nodiscard]] std::uint64_t sent_bytes() const { return sent_bytes_; }
 
@@ -97,6 +102,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void wait_writable();
   void read();
   bool parse();
+  void offer_descriptors(std::uint64_t frame_end, std::vector<UniqueFd>& offered);
   void take_frames();
   void finish(std::optional<Error> why);
   bool send_outbox();
@@ -113,10 +119,14 @@ class Connection : public std::enable_shared_from_this<Connection> {
   stream::Batch& batch_;
   wire::FrameReader reader_;
   struct Received {
-    std::uint64_t position;  ///< Bytes of the stream that had come before it.
+    std::uint64_t position;  ///< Bytes of the stream that had come before the read that brought it.
+    std::uint64_t end;       ///< ... and with that read.
     UniqueFd descriptor;
   };
   std::deque<Received> received_;
+  std::vector<UniqueFd> offered_;    ///< To the present frame.
+  std::uint64_t offered_until_ = 0;  ///< End of the read that brought them.
+  std::uint64_t frame_start_ = 0;    ///< Of the next frame.
   std::uint64_t read_position_ = 0;  ///< Bytes of the stream that have come.
   Traffic* traffic_;
   SteadyTime read_at_{};

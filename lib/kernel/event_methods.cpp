@@ -79,6 +79,22 @@ void cancel_correlated(Kernel& kernel, const std::shared_ptr<Client>& client,
   kernel.cancel_waits(data.target_correlation_id, client->principal(), data.reason);
 }
 
+struct TopologyData {
+  std::string topology;
+  static constexpr auto fields() {
+    return std::tuple(reflect::field("topology", &TopologyData::topology, ""));
+  }
+};
+
+/// An executor says what becomes of its own topology.
+bool tells_of_its_topology(Kernel& kernel, const Client& client, const api::PublishParams& params) {
+  if (!params.type.starts_with("kairo.node.") && !params.type.starts_with("kairo.topology.")) return false;
+  const session::Session* const from = kernel.origin_of(client);
+  if (!from || from->record().topology.empty()) return false;
+  const auto data = read_data<TopologyData>(params.data, reflect::Unknown::ignore);
+  return data && data->topology == from->record().topology;
+}
+
 Result<event::Fact> publish(Kernel& kernel, const std::shared_ptr<Client>& from, api::PublishParams params) {
   Client& client = *from;
   auto type = event::check_type(params.type);
@@ -108,7 +124,7 @@ Result<event::Fact> publish(Kernel& kernel, const std::shared_ptr<Client>& from,
   if (params.type == "kairo" || params.type.starts_with("kairo.")) {
     const bool intent = params.type.starts_with("kairo.intent.");
     const bool progress = params.type == "kairo.process.progress";
-    if (!intent && !progress && !cancel)
+    if (!intent && !progress && !cancel && !tells_of_its_topology(kernel, client, params))
       return Error(Code::permission_denied,
                    "\"" + params.type +
                        "\" is the kernel's to say: publish outside of kairo., or kairo.intent.*, "
@@ -246,7 +262,9 @@ Result<void> take_client_event(Kernel& kernel, const std::shared_ptr<Client>& cl
   if (event->type == api::connect_event) {
     if (descriptors.size() != 1)
       return Error(Code::invalid_request, "kairo.connect comes with one descriptor, a connected Unix socket");
-    return kernel.accept_further(*client, std::move(descriptors[0]));
+    UniqueFd socket = std::move(descriptors[0]);
+    descriptors.clear();
+    return kernel.accept_further(*client, std::move(socket));
   }
   if (const Method* method = kernel.methods().find("event.publish"))
     if (auto admitted = kernel.admit(client->principal(), client->rules(), *method); !admitted)

@@ -6,6 +6,7 @@
 #include "api/methods.hpp"
 #include "api/policy.hpp"
 #include "api/system.hpp"
+#include "api/topology.hpp"
 #include "kernel/kernel.hpp"
 
 namespace kairo::kernel {
@@ -55,6 +56,13 @@ Result<void> take_client_event(Kernel&, const std::shared_ptr<Client>&, const ms
 
 // audit_methods.cpp
 void audit_query(Kernel&, Call&, api::AuditQueryParams, Reply<api::AuditQueryResult>);
+
+// topology_methods.cpp
+void topology_up(Kernel&, Call&, api::TopologyUpParams, Reply<api::TopologyStatus>);
+void topology_status(Kernel&, Call&, api::TopologyParams, Reply<api::TopologyStatus>);
+void topology_list(Kernel&, Call&, api::NoParams, Reply<api::TopologyListResult>);
+void topology_cutover(Kernel&, Call&, api::CutoverParams, Reply<api::CutoverResult>);
+void topology_down(Kernel&, Call&, api::TopologyDownParams, Reply<api::TopologyDownResult>);
 
 // system_methods.cpp
 void status(Kernel&, Call&, api::StatusParams, Reply<api::ProcessSession>);

@@ -13,6 +13,7 @@
 #include "base/signals.hpp"
 #include "base/version.hpp"
 #include "kernel/devices.hpp"
+#include "kernel/executors.hpp"
 
 namespace kairo::kernel {
 namespace {
@@ -37,6 +38,7 @@ Kernel::Kernel(boost::asio::io_context& io, KernelOptions options)
       batch_(batch_arena_bytes),
       metrics_(options_.host_root, "/"),
       devices_(std::make_unique<Devices>(*this)),
+      executors_(std::make_unique<Executors>(*this)),
       audit_(std::make_unique<Audit>(*this)) {
   counters_.methods.resize(methods_.all().size() + 1);
 }
@@ -75,6 +77,7 @@ void Kernel::start() {
   // Sessions that stood in what is damaged may have their logs still: nobody knows, so they stay.
   if (!book_damaged_) sweep_logs();
   devices_->start();
+  executors_->start();
   listener_ = std::make_unique<ipc::Listener>(
       io_, std::move(options_.listener),
       [this](UniqueFd socket, ipc::Peer peer) { accept(std::move(socket), peer); },
@@ -205,6 +208,7 @@ void Kernel::finish(session::Session& session) {
   if (!put_on_record(session)) unrecorded_.insert(session.key());
   session.drop_view();
   devices_->session_ended(session);
+  executors_->session_ended(session);
   if (attention)
     if (const auto owner = attention->owner.lock()) {
       owner->owned.erase(session.key());
@@ -483,6 +487,7 @@ void Kernel::stop_when_idle(bool at_once) {
     for (const auto& [pointer, client] : clients_) client->connection().flush();
     timers_.stop();
     devices_->stop();
+    executors_->stop();
     for (const auto& [pointer, client] : clients_) client->connection().close();
     link_->stop();
     boost::asio::post(io_, done);

@@ -70,6 +70,7 @@ inline std::uint64_t until_boot_ms(std::uint64_t boot_us) {
 }
 
 class Devices;
+class Executors;
 
 /// What to do with the processes when the daemon stops.
 using OnShutdown = api::Processes;
@@ -143,6 +144,7 @@ class Kernel final : public keeper::Listener {
   boost::asio::thread_pool& worker() { return worker_; }
   boost::asio::thread_pool& disk() { return disk_; }
   Devices& devices() { return *devices_; }
+  Executors& executors() { return *executors_; }
   /// These two are the worker's: nobody else touches them.
   system::MetricsSampler& metrics() { return metrics_; }
   system::ProcessSampler& process_metrics() { return process_metrics_; }
@@ -375,6 +377,7 @@ class Kernel final : public keeper::Listener {
   boost::asio::thread_pool disk_{1};    ///< What waits for that disk.
   system::MetricsSampler metrics_;
   std::unique_ptr<Devices> devices_;
+  std::unique_ptr<Executors> executors_;
   std::unique_ptr<Audit> audit_;
   std::optional<audit::Head> known_audit_head_;
   system::ProcessSampler process_metrics_;

@@ -49,7 +49,7 @@ void info(Kernel& kernel, Call&, api::NoParams, Reply<api::InfoResult> reply) {
   out.confinement = {host.landlock_abi, host.seccomp, host.private_network, sandbox::missing(host)};
   out.features = {
       {"pty", false},       {"limits", true},    {"permissions", out.confinement.missing.empty()},
-      {"eventStore", true}, {"topology", false}, {"audit", kernel.audit().on() && !kernel.audit().failing()},
+      {"eventStore", true}, {"topology", true}, {"audit", kernel.audit().on() && !kernel.audit().failing()},
       {"descriptors", true}};
   out.features.merge(limit_features({kernel.link().keeper_version(), kernel.link().groups()}));
   reply(out);

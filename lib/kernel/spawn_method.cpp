@@ -10,6 +10,7 @@
 #include "kernel/admission.hpp"
 #include "kernel/handlers.hpp"
 #include "kernel/limits_plan.hpp"
+#include "kernel/spawn.hpp"
 #include "sandbox/plan.hpp"
 
 extern char** environ;
@@ -128,17 +129,18 @@ Environment environment_of(const std::vector<std::string>& base,
 struct Plan {
   /// The daemon's end of the descriptor that the program is given (ipc "kernel").
   UniqueFd ipc;
+  std::vector<UniqueFd> descriptors;  ///< Of the program, in the order that the keeper wants them in.
   session::Record record;
   keeper::Launch order;
   bool subscribe = true;
   bool replace = false;
 };
 
-Result<Plan> plan_spawn(Kernel& kernel, const Call& call, const api::SpawnParams& params) {
+Result<Plan> plan_spawn(Kernel& kernel, Call& call, const api::SpawnParams& params) {
   const api::SpawnOptions options = params.options.value_or(api::SpawnOptions{});
   Plan plan;
 
-  if (params.id && !is_valid_session_id(*params.id))
+  if (!is_valid_session_id(*params.id))
     return bad("params.id", "must match [A-Za-z0-9][A-Za-z0-9._-]{0,127}");
   if (params.command.empty()) return bad("params.command", "must name a program");
   std::size_t bytes = 0;
@@ -209,16 +211,16 @@ Result<Plan> plan_spawn(Kernel& kernel, const Call& call, const api::SpawnParams
   const auto wanted = static_cast<std::size_t>((order.standard_input == keeper::Stdio::fd) +
                                                (order.standard_output == keeper::Stdio::fd) +
                                                (order.standard_error == keeper::Stdio::fd));
-  if (wanted != call.descriptors.size())
+  // What came may be of a frame behind this one, as long as this one asks for none.
+  if (wanted != 0 || call.client->connection().descriptors_are_its_own())
+    plan.descriptors = std::exchange(call.descriptors, {});
+  if (wanted != plan.descriptors.size())
     return bad("params.options", "name " + std::to_string(wanted) +
                                      " descriptors (stdin, stdout, stderr: \"fd\"), but " +
-                                     std::to_string(call.descriptors.size()) + " came with the frame");
+                                     std::to_string(plan.descriptors.size()) + " came with the frame");
 
   session::Record& record = plan.record;
-  record.id = params.id.value_or(std::string());
-  if (record.id.empty()) do
-      record.id = "p-" + random_id(12);
-    while (kernel.sessions().find(record.id));
+  record.id = *params.id;
   record.argv = params.command;
   record.cwd = directory;
   record.owner = call.client->principal().name();
@@ -343,7 +345,8 @@ void emit_spawned(Kernel& kernel, const session::Session& session) {
 
 }  // namespace
 
-void spawn(Kernel& kernel, Call& call, api::SpawnParams params, Reply<api::SpawnResult> reply) {
+void spawn_session(Kernel& kernel, Call& call, api::SpawnParams params, const std::string& topology,
+                   Spawned reply) {
   if (kernel.stopping())
     return reply(Error(Code::shutting_down, "the daemon is stopping; nothing was started"));
   if (auto kept = kernel.check_state_dir(); !kept) {
@@ -354,7 +357,7 @@ void spawn(Kernel& kernel, Call& call, api::SpawnParams params, Reply<api::Spawn
   if (!planned) return reply(planned.error());
   Plan& plan = *planned;
   const std::string id = plan.record.id;
-  reply.audited([&](AuditedRequest& request) { request.about(id); });
+  plan.record.topology = topology;
   if (kernel.starting.contains(id))
     return reply(
         Error(Code::already_exists, "session \"" + id + "\" is being started already; nothing was started"));
@@ -375,7 +378,7 @@ void spawn(Kernel& kernel, Call& call, api::SpawnParams params, Reply<api::Spawn
       return reply(system_error("cannot make the program's connection to the daemon; nothing was started",
                                 errno, Code::limit_exceeded));
     plan.ipc = UniqueFd(ends[0]);
-    call.descriptors.emplace_back(ends[1]);
+    plan.descriptors.emplace_back(ends[1]);
   }
 
   keeper::Table& table = kernel.link().table();
@@ -399,7 +402,7 @@ void spawn(Kernel& kernel, Call& call, api::SpawnParams params, Reply<api::Spawn
 
   kernel.starting.try_emplace(id);
   kernel.link().launch(
-      std::move(plan.order), std::move(call.descriptors),
+      std::move(plan.order), std::move(plan.descriptors),
       [&kernel, client = std::weak_ptr(call.client), reply, place = *place, subscribe = plan.subscribe,
        asked_at = SteadyClock::now(), ipc = std::make_shared<UniqueFd>(std::move(plan.ipc)),
        peer = call.client->connection().peer(), groups = call.client->groups(),
@@ -440,8 +443,7 @@ void spawn(Kernel& kernel, Call& call, api::SpawnParams params, Reply<api::Spawn
           result.subscription_id = owner->subscribe(session, options).id();
         }
         // The answer stands in the outbox before the first event and the first chunk.
-        reply(result);
-        reply.flush();
+        reply(std::move(result));
         kernel.put_on_record(session);
         kernel.began(session, result.subscription_id ? owner : nullptr,
                      result.subscription_id.value_or(std::string()));
@@ -455,6 +457,21 @@ void spawn(Kernel& kernel, Call& call, api::SpawnParams params, Reply<api::Spawn
         kernel.launch_decided(started_id);
         if (session::Session* still = kernel.sessions().find_key(key)) kernel.update_pins(*still);
       });
+}
+
+void spawn(Kernel& kernel, Call& call, api::SpawnParams params, Reply<api::SpawnResult> reply) {
+  // Named here where the caller did not, so that a refusal is told of a session, too.
+  if (!params.id) {
+    do params.id = "p-" + random_id(12);
+    while (kernel.sessions().find(*params.id));
+  }
+  if (is_valid_session_id(*params.id))
+    reply.audited([&](AuditedRequest& request) { request.about(*params.id); });
+  spawn_session(kernel, call, std::move(params), {}, [reply](Result<api::SpawnResult> spawned) {
+    if (!spawned) return reply(spawned.error());
+    reply(*spawned);
+    reply.flush();
+  });
 }
 
 }  // namespace kairo::kernel

@@ -51,6 +51,7 @@ struct Record {
   std::uint64_t timeout_ms = 0;                 ///< The smaller of both.
   std::optional<api::ResourceLimits> limits;    ///< Those in force.
   std::map<std::string, std::string> degraded;  ///< Those that could not be set (limitsMode), and why.
+  std::string topology;                         ///< Of which it is the executor; empty: of none.
   bool stdin_pipe = false;
   bool block_when_full = false;
   bool kill_on_owner_exit = false;
@@ -70,7 +71,8 @@ struct Record {
         defaulted("retainBytes", &S::retain_bytes, ""), defaulted("deadlineBootUs", &S::deadline_boot_us, ""),
         defaulted("deadlineUs", &S::deadline_us, ""), defaulted("timeoutMs", &S::timeout_ms, ""),
         reflect::field("limits", &S::limits, ""), defaulted("degraded", &S::degraded, ""),
-        defaulted("stdinPipe", &S::stdin_pipe, ""), defaulted("blockWhenFull", &S::block_when_full, ""),
+        defaulted("topology", &S::topology, ""), defaulted("stdinPipe", &S::stdin_pipe, ""),
+        defaulted("blockWhenFull", &S::block_when_full, ""),
         defaulted("killOnOwnerExit", &S::kill_on_owner_exit, ""),
         defaulted("detachDescendants", &S::detach_descendants, ""),
         defaulted("stdoutPipe", &S::stdout_pipe, ""), defaulted("stderrPipe", &S::stderr_pipe, ""));

@@ -18,6 +18,8 @@ namespace {
 struct Recorder final : ipc::Handler {
   std::vector<std::string> frames;
   std::size_t descriptors = 0;
+  std::string takes_descriptors_of;
+  std::vector<UniqueFd> taken;
   std::string to_give;
   std::size_t largest_fill = 0;
   bool closed = false;
@@ -28,6 +30,7 @@ struct Recorder final : ipc::Handler {
   Result<void> on_frame(const wire::Frame& frame, std::vector<UniqueFd>& fds) override {
     frames.emplace_back(frame.payload);
     descriptors += fds.size();
+    if (frame.payload == takes_descriptors_of) taken = std::exchange(fds, {});
     if (on_payload) on_payload(frame.payload);
     return {};
   }
@@ -196,13 +199,8 @@ TEST_CASE("the peer's orderly end is no error, its end within a frame is one") {
   CHECK_FALSE(cut.recorder->why.empty());
 }
 
-TEST_CASE("descriptors go with the frame that they were sent with, unwanted ones are closed") {
-  Rig rig;
-  const std::string bytes = frame("with");
-  int pipe_ends[2];
-  REQUIRE(::pipe2(pipe_ends, O_CLOEXEC) == 0);
-  const UniqueFd read_end(pipe_ends[0]);
-  UniqueFd write_end(pipe_ends[1]);
+/// Sends the bytes with one descriptor, in one message.
+void send_with(int socket, const std::string& bytes, int descriptor) {
   iovec piece{const_cast<char*>(bytes.data()), bytes.size()};
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
   msghdr message{};
@@ -214,9 +212,17 @@ TEST_CASE("descriptors go with the frame that they were sent with, unwanted ones
   head->cmsg_level = SOL_SOCKET;
   head->cmsg_type = SCM_RIGHTS;
   head->cmsg_len = CMSG_LEN(sizeof(int));
-  const int passed = write_end.get();
-  std::memcpy(CMSG_DATA(head), &passed, sizeof passed);
-  REQUIRE(::sendmsg(rig.peer.get(), &message, 0) == static_cast<ssize_t>(bytes.size()));
+  std::memcpy(CMSG_DATA(head), &descriptor, sizeof descriptor);
+  REQUIRE(::sendmsg(socket, &message, 0) == static_cast<ssize_t>(bytes.size()));
+}
+
+TEST_CASE("descriptors go with the frame that they were sent with, unwanted ones are closed") {
+  Rig rig;
+  int pipe_ends[2];
+  REQUIRE(::pipe2(pipe_ends, O_CLOEXEC) == 0);
+  const UniqueFd read_end(pipe_ends[0]);
+  UniqueFd write_end(pipe_ends[1]);
+  send_with(rig.peer.get(), frame("with"), write_end.get());
   write_end.reset();
   rig.send(frame("without"));
   rig.turn();
@@ -224,6 +230,26 @@ TEST_CASE("descriptors go with the frame that they were sent with, unwanted ones
   CHECK(rig.recorder->descriptors == 1);
   char byte = 0;
   CHECK(::read(read_end.get(), &byte, 1) == 0);  // nobody holds the write end any more
+}
+
+TEST_CASE(
+    "a frame that was sent before the descriptors, and is read with them, leaves them to the one that asks") {
+  Rig rig;
+  int pipe_ends[2];
+  REQUIRE(::pipe2(pipe_ends, O_CLOEXEC) == 0);
+  const UniqueFd read_end(pipe_ends[0]);
+  UniqueFd write_end(pipe_ends[1]);
+  rig.recorder->takes_descriptors_of = "with";
+  rig.send(frame("before"));
+  send_with(rig.peer.get(), frame("with") + frame("behind"), write_end.get());
+  rig.send(frame("later"));
+  write_end.reset();
+  rig.turn();
+  CHECK(rig.recorder->frames == std::vector<std::string>{"before", "with", "behind", "later"});
+  REQUIRE(rig.recorder->taken.size() == 1);
+  rig.recorder->taken.clear();
+  char byte = 0;
+  CHECK(::read(read_end.get(), &byte, 1) == 0);
 }
 
 TEST_CASE("a peer that ends its own direction still gets what is owed, and is then let go") {

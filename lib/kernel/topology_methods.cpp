@@ -1,0 +1,188 @@
+// topology.* (SPEC 9.6): the kernel checks, starts the executor as a session, and passes on what it is asked;
+// the executor answers (lib/executor/executor.hpp).
+#include <climits>
+#include <unistd.h>
+
+#include "kernel/executors.hpp"
+#include "kernel/handlers.hpp"
+#include "kernel/spawn.hpp"
+#include "topology/check.hpp"
+
+namespace kairo::kernel {
+namespace {
+
+/// SIGTERM has the executor bring its topology down: time to drain, and to end what does not.
+constexpr std::uint64_t executor_grace_ms = 20'000;
+
+std::string session_of(const std::string& topology) {
+  return topology + ".executor";
+}
+
+/// The program of this daemon, by the path that it has now.
+std::string own_program() {
+  char path[PATH_MAX];
+  const ssize_t length = ::readlink("/proc/self/exe", path, sizeof path);
+  std::string program(path, length > 0 ? static_cast<std::size_t>(length) : 0);
+  // It was replaced since: the new one stands at its place.
+  constexpr std::string_view deleted = " (deleted)";
+  if (program.ends_with(deleted)) program.resize(program.size() - deleted.size());
+  return program;
+}
+
+Error unknown_topology(const std::string& name) {
+  return Error(Code::not_found, "there is no topology \"" + reflect::quotable(name) + "\"")
+      .with("name", name.substr(0, 128));
+}
+
+/// The executor of that topology, if the caller may act on it.
+Result<session::Session*> executor_of(const Kernel& kernel, const Call& call, const std::string& name) {
+  const session::Session* const known = kernel.sessions().find(session_of(name));
+  if (!known || known->record().topology != name) return unknown_topology(name);
+  return kernel.reach(*call.client, session_of(name));
+}
+
+api::TopologyState state_of(const session::Session& executor) {
+  if (!executor.ended()) return api::TopologyState::running;
+  const auto view = executor.view();
+  return view.exit_code == 0 ? api::TopologyState::finished : api::TopologyState::failed;
+}
+
+/// An executor that no more answers has ended, or is about to: that is heard of a moment later.
+constexpr std::chrono::milliseconds executor_end_patience{5000};
+constexpr std::chrono::milliseconds executor_end_interval{10};
+
+api::TopologyStatus status_at_end(const session::Session& executor) {
+  const api::ProcessSession view = executor.view();
+  api::TopologyStatus out;
+  out.name = executor.record().topology;
+  out.state = state_of(executor);
+  out.process_id = view.id;
+  out.started_at = view.started_at;
+  if (out.state == api::TopologyState::failed)
+    out.reason = "its executor " +
+                 (view.exit_code ? "exited with " + std::to_string(*view.exit_code)
+                                 : "was ended by " + view.signal.value_or("a signal")) +
+                 "; its log (stderr of session " + view.id + ") and the event kairo.topology.failed tell why";
+  return out;
+}
+
+void tell_status(Kernel& kernel, const api::TopologyParams& params, std::uint64_t key,
+                 const Reply<api::TopologyStatus>& reply, long patience) {
+  session::Session* const executor = kernel.sessions().find_key(key);
+  if (!executor) return reply(unknown_topology(params.name));
+  if (executor->ended()) return reply(status_at_end(*executor));
+  kernel.executors().ask(*executor, "topology.status", reflect::to_msgpack(params),
+                         [&kernel, params, key, reply, patience](Result<std::string> answer) {
+                           if (answer) return reply.packed(reflect::Any{*std::move(answer)});
+                           if (answer.error().code != Code::not_running || patience <= 0 || reply.abandoned())
+                             return reply(answer.error());
+                           kernel.timers().after(executor_end_interval,
+                                                 [&kernel, params, key, reply, patience] {
+                                                   tell_status(kernel, params, key, reply, patience - 1);
+                                                 });
+                         });
+}
+
+template <class Params, class R>
+void pass_on(Kernel& kernel, Call& call, std::string_view method, const Params& params,
+             const Reply<R>& reply) {
+  auto executor = executor_of(kernel, call, params.name);
+  if (!executor) return reply(std::move(executor).error());
+  reply.audited([&](AuditedRequest& request) { request.about(session_of(params.name)); });
+  if ((*executor)->ended())
+    return reply(
+        Error(Code::not_running, "topology \"" + params.name + "\" has ended").with("name", params.name));
+  kernel.executors().ask(**executor, method, reflect::to_msgpack(params),
+                         [reply](Result<std::string> answer) {
+                           if (!answer) return reply(std::move(answer).error());
+                           reply.packed(reflect::Any{*std::move(answer)});
+                         });
+}
+
+}  // namespace
+
+void topology_up(Kernel& kernel, Call& call, api::TopologyUpParams params, Reply<api::TopologyStatus> reply) {
+  if (auto good = topology::check(params.topology, "params.topology"); !good)
+    return reply(std::move(good).error());
+  if (params.cwd && (params.cwd->empty() || (*params.cwd)[0] != '/'))
+    return reply(Error(Code::invalid_params, "params.cwd must be an absolute path")
+                     .with("path", std::string("params.cwd")));
+  const std::string name = params.topology.name;
+  if (const session::Session* known = kernel.sessions().find(session_of(name)); known && !known->ended())
+    return reply(Error(Code::already_exists, "topology \"" + name + "\" is up already; nothing was started")
+                     .with("name", name));
+  if (kernel.starting.contains(session_of(name)))
+    return reply(
+        Error(Code::already_exists, "topology \"" + name + "\" is being started already; nothing was started")
+            .with("name", name));
+  const ipc::Peer& peer = call.client->connection().peer();
+  const bool foreign = kernel.options().serves_users;
+  auto place =
+      kernel.executors().make_place(name, foreign ? peer.uid : ::geteuid(), foreign ? peer.gid : ::getegid());
+  if (!place) {
+    place.error().message += "; nothing was started";
+    return reply(std::move(place).error());
+  }
+
+  api::SpawnParams spawn;
+  spawn.id = session_of(name);
+  spawn.command = {own_program(), "executor"};
+  api::SpawnOptions options;
+  options.standard_input = api::StdinKind::fd;
+  options.env = std::map<std::string, std::string>{{"KAIRO_TOPOLOGY_DIR", place->directory}};
+  options.labels = std::map<std::string, std::string>{{"kairo.topology", name}};
+  options.kill_grace_ms = executor_grace_ms;
+  options.replace = true;
+  options.subscribe = false;
+  spawn.options = std::move(options);
+  std::vector<UniqueFd> descriptors;
+  descriptors.push_back(std::move(place->listening));
+  Call as{call.client, call.correlation_id, call.causation_id, descriptors};
+  reply.audited([&](AuditedRequest& request) { request.about(session_of(name)); });
+  spawn_session(
+      kernel, as, std::move(spawn), name,
+      [&kernel, name, params = reflect::to_msgpack(params), reply](Result<api::SpawnResult> started) {
+        if (!started) {
+          kernel.executors().remove_place(name);
+          return reply(std::move(started).error());
+        }
+        const session::Session* const executor = kernel.sessions().find(session_of(name));
+        if (!executor) return reply(unknown_topology(name));
+        kernel.executors().ask(*executor, "topology.up", params, [reply](Result<std::string> answer) {
+          if (!answer) return reply(std::move(answer).error());
+          reply.packed(reflect::Any{*std::move(answer)});
+        });
+      });
+}
+
+void topology_status(Kernel& kernel, Call& call, api::TopologyParams params,
+                     Reply<api::TopologyStatus> reply) {
+  auto executor = executor_of(kernel, call, params.name);
+  if (!executor) return reply(std::move(executor).error());
+  reply.audited([&](AuditedRequest& request) { request.about(session_of(params.name)); });
+  tell_status(kernel, params, (*executor)->key(), reply, executor_end_patience / executor_end_interval);
+}
+
+void topology_list(Kernel& kernel, Call& call, api::NoParams, Reply<api::TopologyListResult> reply) {
+  api::TopologyListResult out;
+  kernel.sessions().for_each(0, [&](session::Session& each) {
+    const std::string& name = each.record().topology;
+    if (name.empty() || !kernel.may_act(call.client->principal(), each.record().owned_by())) return true;
+    const api::ProcessSession view = each.view();
+    out.topologies.push_back({name, state_of(each), view.id, view.owner, view.started_at});
+    return true;
+  });
+  reply(out);
+}
+
+void topology_cutover(Kernel& kernel, Call& call, api::CutoverParams params,
+                      Reply<api::CutoverResult> reply) {
+  pass_on(kernel, call, "topology.cutover", params, reply);
+}
+
+void topology_down(Kernel& kernel, Call& call, api::TopologyDownParams params,
+                   Reply<api::TopologyDownResult> reply) {
+  pass_on(kernel, call, "topology.down", params, reply);
+}
+
+}  // namespace kairo::kernel
