@@ -124,6 +124,11 @@ void Node::take_stream(const std::shared_ptr<Current>& life, std::string first, 
 void Node::on_started(const std::shared_ptr<Current>& life) {
   life->started = true;
   life->began = SteadyClock::now();
+  if (over()) {
+    // The node came to its end while the daemon was still to start this life.
+    life->ending = true;
+    return life->life->end("no longer wanted", std::chrono::milliseconds(0));
+  }
   host_.node_event(*this, "started", {{"generation", life->generation}});
   if (life->spec.run_mode == api::RunMode::worker) return become_healthy(life);
   if (life->spec.heartbeat) {
@@ -194,7 +199,8 @@ void Node::become_healthy(const std::shared_ptr<Current>& life) {
 void Node::on_hello(std::uint64_t generation) {
   for (const auto& life : {current_, cutover_ ? cutover_->next : nullptr}) {
     if (!life || life->generation != generation || life->end) continue;
-    life->control = true;
+    // Further connections of the same life change nothing.
+    if (std::exchange(life->control, true)) continue;
     life->health_timer.reset();
     life->heartbeat.emplace(life->spec.heartbeat.value_or(api::HeartbeatOptions{}), SteadyClock::now());
     watch_heartbeats(life);
@@ -251,24 +257,18 @@ void Node::decide() {
     if (at == CutoverState::killing) return step_cutover(CutoverEvent::old_drained);
     // It ended before its input was ended. In order: there is nothing left to replace.
     if (!life.end->in_order && !life.ending) {
-      state_ = api::NodeState::restarting;
-      reason_ = "the node " + life.end->text;
+      tell_end(life, false);
       return step_cutover(CutoverEvent::old_gone);
     }
     cutover_->reason = "the node came to its end meanwhile";
-    step_cutover(CutoverEvent::new_failed);
+    return step_cutover(CutoverEvent::new_failed);  // which decides upon it
   }
   if (!life.end || !life.output_ended) return;
   const bool asked = life.ending || winding_down_;
   const bool in_order = life.end->in_order || asked;
   const std::uint64_t unread = life.life->unread();
   const std::uint64_t consumed = given() - std::min(given(), unread);
-  host_.node_event(*this, in_order ? "ended" : "crashed",
-                   {{"generation", life.generation},
-                    {"message", life.killed_for.value_or(life.end->text)},
-                    {"consumed", consumed},
-                    {"unread", unread},
-                    {"bytesOut", outlet_.bytes()}});
+  tell_end(life, in_order);
   if (asked || (life.end->in_order && has_input() && intake_.ended() && unread == 0)) return finish();
   const auto lived = std::chrono::duration_cast<std::chrono::milliseconds>(SteadyClock::now() - life.began);
   if (life.end->in_order) {
@@ -278,6 +278,17 @@ void Node::decide() {
   }
   failed(life.killed_for.value_or(life.end->text) + ", having consumed " + counted(consumed) + ", with " +
          counted(unread) + " unread");
+}
+
+void Node::tell_end(Current& life, bool in_order) {
+  if (std::exchange(life.end_told, true)) return;
+  const std::uint64_t unread = life.life->unread();
+  host_.node_event(*this, in_order ? "ended" : "crashed",
+                   {{"generation", life.generation},
+                    {"message", life.killed_for.value_or(life.end->text)},
+                    {"consumed", given() - std::min(given(), unread)},
+                    {"unread", unread},
+                    {"bytesOut", outlet_.bytes()}});
 }
 
 void Node::failed(const std::string& text) {
@@ -309,6 +320,7 @@ void Node::restart() {
   forget_life(current_);
   current_ = make_life(spec_, std::move(inheritance));
   start_life(current_, [this, inherits, first](Result<void> result) {
+    if (over()) return;
     if (result) return take_stream(current_, std::move(*first), inherits);
     current_->end = LifeEnd{false, "cannot be started again: " + result.error().message};
     current_->output_ended = true;
@@ -377,6 +389,7 @@ void Node::wind_down(std::chrono::milliseconds) {
 
 void Node::terminate(const std::string& reason, std::chrono::milliseconds grace) {
   winding_down_ = true;
+  terminated_ = true;
   restart_timer_.cancel();
   if (cutover_) {
     cutover_->reason = reason;

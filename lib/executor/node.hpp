@@ -122,6 +122,7 @@ class Node {
     bool healthy = false;
     bool control = false;
     bool output_ended = false;
+    bool end_told = false;
     bool ending = false;  ///< It was asked to end, or nobody wants its output: no end of it is a failure.
     std::optional<LifeEnd> end;
     std::optional<HeartbeatMonitor> heartbeat;
@@ -143,6 +144,8 @@ class Node {
   void watch_heartbeats(const std::shared_ptr<Current>& life);
   void told_heartbeat(const std::shared_ptr<Current>& life, const HeartbeatChange& change);
   void decide();
+  /// `kairo.node.ended` or `crashed`, once for each life.
+  void tell_end(Current& life, bool in_order);
   void failed(const std::string& text);
   void restart_after(std::chrono::milliseconds delay);
   void restart();
@@ -183,6 +186,7 @@ class Node {
   std::uint64_t generation_ = 0;
   std::uint64_t restarts_ = 0;
   bool winding_down_ = false;
+  bool terminated_ = false;
   bool drained_ = false;
   std::uint64_t remaining_ = 0;
 };

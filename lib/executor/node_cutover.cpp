@@ -116,7 +116,10 @@ void Node::switch_over() {
     });
   }
   answer_cutover(false);
-  if (current_->end) decide();
+  if (current_->end) return decide();
+  // The topology has begun to end meanwhile.
+  if (terminated_) return terminate("the topology ends", default_kill);
+  if (winding_down_ && is_source()) ask_to_end(current_);
 }
 
 void Node::roll_back() {
@@ -138,8 +141,10 @@ void Node::roll_back() {
     failed->life->end("rolled back", default_kill);
   }
   answer_cutover(true);
-  // The old node had ended meanwhile: what would have followed without the cutover.
-  if (state_ == api::NodeState::restarting && !winding_down_) restart_after(std::chrono::milliseconds(0));
+  // What would have followed without the cutover.
+  if (state_ == api::NodeState::restarting && !winding_down_)
+    return restart_after(std::chrono::milliseconds(0));
+  if (current_->end) decide();
 }
 
 void Node::answer_cutover(bool rolled_back) {

@@ -61,6 +61,10 @@ class Executors::Link final : public ipc::Handler, public std::enable_shared_fro
   [[nodiscard]] bool closed() const { return connection_->closed(); }
 
   void ask(std::string_view method, std::string_view params, Answer answer) {
+    if (connection_->outbox_bytes() > limits::outbox_bytes)
+      return answer(
+          Error(Code::limit_exceeded, "the topology's executor does not take what it is asked; it has " +
+                                          std::to_string(pending_.size()) + " requests unanswered"));
     const std::uint64_t id = next_id_++;
     pending_.emplace(id, std::move(answer));
     api::append_request(connection_->outbox(), id, method, params);
@@ -159,6 +163,9 @@ Result<Executors::Place> Executors::make_place(const std::string& topology, uid_
   if (::mkdir(directory.c_str(), 0711) != 0 && errno != EEXIST)
     return system_error("cannot make the directory " + directory, errno);
   root_fd.reset(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  // Every user's executor goes through it, whatever the daemon's umask.
+  if (!root_fd || ::fchmod(root_fd.get(), 0711) != 0)
+    return system_error("cannot open the directory " + directory, errno);
   Place place;
   place.directory = directory + "/" + topology;
   place.listening.reset(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
@@ -166,9 +173,7 @@ Result<Executors::Place> Executors::make_place(const std::string& topology, uid_
   const bool bound =
       place.listening &&
       ::bind(place.listening.get(), reinterpret_cast<const sockaddr*>(&*address), sizeof *address) == 0;
-  const int problem = errno;
-  ::umask(mask);
-  if (!bound) return system_error("cannot make the executor's socket " + path, problem);
+  if (!bound) return system_error("cannot make the executor's socket " + path, errno);
   if (::listen(place.listening.get(), 16) != 0) {
     const int refused = errno;
     remove_place(topology);
