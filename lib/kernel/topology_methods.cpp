@@ -83,6 +83,21 @@ void tell_status(Kernel& kernel, const api::TopologyParams& params, std::uint64_
                          });
 }
 
+/// Gives up the ended nodes of an executor before of the same name, whose ids the new one's nodes take. It
+/// could not replace them itself: they are owned by that executor, not by it.
+void forget_nodes(Kernel& kernel, const access::Principal& caller, const std::string& name) {
+  const std::string owner = "process:" + session_of(name);
+  std::vector<session::Session*> nodes;
+  kernel.sessions().for_each(0, [&](session::Session& each) {
+    const session::Record& record = each.record();
+    if (each.ended() && !each.slot() && record.owner == owner && record.id.starts_with(name + ".") &&
+        kernel.may_act(caller, record.owned_by()))
+      nodes.push_back(&each);
+    return true;
+  });
+  for (session::Session* const each : nodes) kernel.forget(*each);
+}
+
 template <class Params, class R>
 void pass_on(Kernel& kernel, Call& call, std::string_view method, const Params& params,
              const Reply<R>& reply) {
@@ -123,6 +138,8 @@ void topology_up(Kernel& kernel, Call& call, api::TopologyUpParams params, Reply
     place.error().message += "; nothing was started";
     return reply(std::move(place).error());
   }
+
+  forget_nodes(kernel, call.client->principal(), name);
 
   api::SpawnParams spawn;
   spawn.id = session_of(name);
