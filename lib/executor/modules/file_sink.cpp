@@ -1,12 +1,21 @@
 // file-sink: writes its input to a file and gives nothing. What could not be written stays unread.
+//
+// A splice to a file holds its pipe's lock until the file has taken all, however slow the disk is, and
+// whoever writes to that pipe waits meanwhile: the executor, with all that it does. So what came is doubled
+// into a pipe of the module's own (references, no bytes), written from there, and then taken from the input.
 #include <cerrno>
+#include <fcntl.h>
 #include <poll.h>
+#include <unistd.h>
 
 #include "executor/modules/file_output.hpp"
 #include "executor/modules/table.hpp"
 
 namespace kairo::executor {
 namespace {
+
+/// One write to the file. The rest of the input's pipe can be filled meanwhile.
+constexpr std::size_t sink_bytes = splice_bytes / 4;
 
 class FileSink final : public FileModule {
  public:
@@ -17,13 +26,27 @@ class FileSink final : public FileModule {
     auto file = FileOutput::open(path_, keep_, *ends.stop);
     if (!file) return std::move(file).error();
     if (!*file) return {};
+    int pipe[2];
+    if (::pipe2(pipe, O_CLOEXEC | O_NONBLOCK) != 0)
+      return system_error("file-sink: cannot make a pipe", errno, Code::limit_exceeded);
+    const UniqueFd copy(pipe[0]), copy_in(pipe[1]);
+    const UniqueFd nowhere(::open("/dev/null", O_WRONLY | O_CLOEXEC));
+    if (!nowhere) return system_error("file-sink: cannot open /dev/null", errno, Code::limit_exceeded);
+    prepare_pipe(copy.get());
     for (;;) {
-      // Also a pipe with bytes in it makes splice() wait for the file alone.
       if (!ends.stop->wait(ends.in, POLLIN, ends.out)) return {};
-      FileOutput::Written written = file->take(ends.in, splice_bytes, *ends.stop);
-      if (written.error) return *std::move(written.error);
-      if (written.stopped) return {};
-      if (written.bytes == 0) break;  // readable without a byte: the end
+      const ssize_t doubled = ::tee(ends.in, copy_in.get(), sink_bytes, SPLICE_F_NONBLOCK);
+      if (doubled == 0) break;  // readable without a byte: the end
+      if (doubled < 0 && (errno == EINTR || errno == EAGAIN)) continue;
+      if (doubled < 0) return system_error("file-sink: cannot double what came", errno);
+      for (auto left = static_cast<std::size_t>(doubled); left > 0;) {
+        FileOutput::Written written = file->take(copy.get(), left, *ends.stop);
+        if (!drop(ends.in, nowhere.get(), written.bytes))
+          return system_error("file-sink: cannot take what was written", errno);
+        if (written.error) return *std::move(written.error);
+        if (written.stopped) return {};
+        left -= written.bytes;
+      }
     }
     if (sync_) {
       auto synced = file->sync();
@@ -33,6 +56,17 @@ class FileSink final : public FileModule {
   }
 
  private:
+  static bool drop(int pipe, int nowhere, std::size_t bytes) {
+    while (bytes > 0) {
+      const ssize_t moved = ::splice(pipe, nullptr, nowhere, nullptr, bytes, SPLICE_F_MOVE);
+      if (moved > 0)
+        bytes -= static_cast<std::size_t>(moved);
+      else if (moved == 0 || errno != EINTR)
+        return false;
+    }
+    return true;
+  }
+
   std::string path_;
   FileOutput::Keep keep_;
   bool sync_;
