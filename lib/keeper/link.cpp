@@ -27,6 +27,8 @@ constexpr std::chrono::milliseconds retry_delay{20};
 constexpr std::uint32_t first_version_to_upgrade = 2;
 /// And no other users, limits and confinement.
 constexpr std::uint32_t first_version_to_bind = 3;
+/// And not what was denied.
+constexpr std::uint32_t first_version_to_tell = 4;
 /// An ended session takes no descriptor in the keeper, only its slot and some memory.
 constexpr std::chrono::milliseconds release_delay{5};
 constexpr std::size_t releases_max = 256;
@@ -146,6 +148,7 @@ struct Link::Impl {
   std::unordered_map<std::uint64_t, std::uint64_t> pending_keys;
   std::unordered_map<std::uint32_t, std::uint64_t> pending_slots;
   std::unordered_map<std::uint64_t, SignalDone> signals;
+  std::unordered_map<std::uint64_t, DenialsDone> asked_denials;
   /// Handlers that come after our end see it.
   std::shared_ptr<bool> alive = std::make_shared<bool>(true);
 };
@@ -417,6 +420,13 @@ void Link::Impl::read_control() {
         if (found) found.mapped()(signaled->error_number);
         break;
       }
+      case MessageType::denials: {
+        auto told = read_message<DenialsAnswer>(**message);
+        if (!(good = told.ok())) break;
+        auto found = asked_denials.extract(told->token);
+        if (found) found.mapped()(std::move(told->report));
+        break;
+      }
       default: good = false;
     }
     if (!*still) return;
@@ -491,6 +501,10 @@ void Link::Impl::fail(std::string why) {
   }
   for (auto& [token, done] : std::exchange(signals, {})) {
     done(ECONNRESET);
+    if (!*still) return;
+  }
+  for (auto& [token, done] : std::exchange(asked_denials, {})) {
+    done(std::nullopt);
     if (!*still) return;
   }
   if (listener) listener->on_lost(lost_error(std::move(why)));
@@ -572,6 +586,18 @@ void Link::signal(std::uint64_t key, int number, SignalScope scope, SignalDone d
   const std::uint64_t token = impl.next_token++;
   impl.signals.emplace(token, std::move(done));
   impl.order(impl.control, MessageType::signal, Signal{token, key, number, scope});
+}
+
+bool Link::tells_denials() const {
+  return impl_->keeper_version >= first_version_to_tell;
+}
+void Link::denials(std::uint64_t key, DenialsDone done) {
+  Impl& impl = *impl_;
+  if (impl.lost || !tells_denials())
+    return boost::asio::post(impl.io, [done = std::move(done)] { done(std::nullopt); });
+  const std::uint64_t token = impl.next_token++;
+  impl.asked_denials.emplace(token, std::move(done));
+  impl.order(impl.control, MessageType::ask_denials, AskDenials{token, key});
 }
 
 Result<void> Link::stdin_ring(std::uint64_t key, int memfd, std::function<void()> sent) {
