@@ -23,11 +23,7 @@ constexpr std::chrono::seconds connect_timeout{10};
 constexpr std::chrono::seconds stop_timeout{1};
 /// Before a keeper that ends this moment is asked again.
 constexpr std::chrono::milliseconds retry_delay{20};
-/// Keepers before know no Upgrade.
-constexpr std::uint32_t first_version_to_upgrade = 2;
-/// And no other users, limits and confinement.
-constexpr std::uint32_t first_version_to_bind = 3;
-/// And not what was denied.
+/// Keepers before know nothing of what was denied.
 constexpr std::uint32_t first_version_to_tell = 4;
 /// An ended session takes no descriptor in the keeper, only its slot and some memory.
 constexpr std::chrono::milliseconds release_delay{5};
@@ -287,10 +283,7 @@ Result<std::unique_ptr<Link>> Link::connect(boost::asio::io_context& io, const L
       // Now, while nothing else is under way: this program reads its table and, if it knows its letter, too,
       // can take its place. Either way the connection is made anew.
       upgraded = true;
-      if ((*control)->welcome.version >= first_version_to_upgrade)
-        not_upgraded = order_upgrade((*control)->channel, options.next_program, deadline);
-      else
-        not_upgraded = "it is too old for that";
+      not_upgraded = order_upgrade((*control)->channel, options.next_program, deadline);
       continue;
     }
     std::vector<Channel> launches;
@@ -547,16 +540,6 @@ void Link::launch(Launch order, std::vector<UniqueFd> descriptors, LaunchDone do
   };
   const std::string program = order.argv.empty() ? std::string() : order.argv[0];
   if (impl.lost) return refuse(lost_error("\"" + program + "\" was not started"));
-  // It would pass over what it does not know, and start the program without.
-  const char* const unknown = order.confinement ? "confine"
-                              : order.identity  ? "start it as another user"
-                              : order.limits    ? "limit"
-                                                : nullptr;
-  if (unknown && impl.keeper_version < first_version_to_bind)
-    return refuse(Error(Code::unsupported, "\"" + program +
-                                               "\" was not started: the keeper that holds this daemon's "
-                                               "processes is of an earlier version and cannot " +
-                                               unknown + "; it is replaced when none of its processes runs"));
   std::size_t bytes = order.record.data.size();
   std::size_t values = 0;  // of the confinement, which count like strings
   if (order.confinement) {
