@@ -169,7 +169,6 @@ Result<Executors::Place> Executors::make_place(const std::string& topology, uid_
   Place place;
   place.directory = directory + "/" + topology;
   place.listening.reset(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  const mode_t mask = ::umask(0177);
   const bool bound =
       place.listening &&
       ::bind(place.listening.get(), reinterpret_cast<const sockaddr*>(&*address), sizeof *address) == 0;
