@@ -169,8 +169,9 @@ Result<Executors::Place> Executors::make_place(const std::string& topology, uid_
   Place place;
   place.directory = directory + "/" + topology;
   place.listening.reset(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  // It has its mode from its birth.
   const bool bound =
-      place.listening &&
+      place.listening && ::fchmod(place.listening.get(), 0600) == 0 &&
       ::bind(place.listening.get(), reinterpret_cast<const sockaddr*>(&*address), sizeof *address) == 0;
   if (!bound) return system_error("cannot make the executor's socket " + path, errno);
   if (::listen(place.listening.get(), 16) != 0) {
