@@ -321,11 +321,13 @@ Result<Plan> plan_spawn(Kernel& kernel, Call& call, const api::SpawnParams& para
 
 Error already_exists(const Kernel& kernel, const Client& client, const session::Session& existing,
                      bool replace) {
-  Error error(Code::already_exists, "session \"" + existing.id() + "\" exists already" +
-                                        (replace ? " and has not ended, so it cannot be replaced" : "") +
-                                        "; nothing was started");
-  if (kernel.may_act(client.principal(), existing.record().owned_by()))
-    error.details.emplace_back("session", Error::Raw{reflect::to_msgpack(existing.view())});
+  const bool may = kernel.may_act(client.principal(), existing.record().owned_by());
+  std::string why;
+  if (replace)
+    why = may ? " and has not ended, so it cannot be replaced" : " and is not the caller's to replace";
+  Error error(Code::already_exists,
+              "session \"" + existing.id() + "\" exists already" + why + "; nothing was started");
+  if (may) error.details.emplace_back("session", Error::Raw{reflect::to_msgpack(existing.view())});
   return error;
 }
 
