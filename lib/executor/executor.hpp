@@ -48,6 +48,9 @@ class Executor final : public NodeHost {
   ControlHub& hub() override { return *hub_; }
   std::map<std::string, std::string> control_environment(const api::TopologyNode& node,
                                                          std::uint64_t generation) override;
+  std::string next_socket_stem() override {
+    return options_.directory + "/" + std::to_string(++socket_stems_);
+  }
   void log(const std::string& line) override { options_.log(line); }
   void node_event(const Node& node, const std::string& type, Members members) override;
   void node_changed(Node& node) override;
@@ -87,6 +90,7 @@ class Executor final : public NodeHost {
   bool is_up_ = false;
   bool ended_all_ = false;
   std::size_t starting_ = 0;
+  std::uint64_t socket_stems_ = 0;
   std::optional<Error> start_error_;
   Server::Answer up_answer_;
   std::vector<Server::Answer> down_answers_;

@@ -83,6 +83,7 @@ std::shared_ptr<Node::Current> Node::make_life(const api::TopologyNode& spec,
   of.path = path_;
   if (spec.run_mode == api::RunMode::process) {
     of.control_environment = host_.control_environment(spec, made->generation);
+    if (spec.io == api::NodeIo::named) of.socket_stem = host_.next_socket_stem();
     made->life = make_process_life(io_, host_.kernel(), std::move(of), std::move(inheritance));
   } else {
     made->life = make_worker_life(io_, std::move(of), std::move(inheritance));
@@ -277,7 +278,15 @@ void Node::decide() {
     return decision.restart ? restart_after(decision.delay) : finish();
   }
   failed(life.killed_for.value_or(life.end->text) + ", having consumed " + counted(consumed) + ", with " +
-         counted(unread) + " unread");
+         counted(unread) + " unread" + lost_with(life));
+}
+
+bool Node::knows_unread(const Current& life) const {
+  return !has_input() || life.life->keeps_unread() || !life.end || life.end->in_order;
+}
+
+std::string Node::lost_with(const Current& life) const {
+  return knows_unread(life) ? "" : "; what it had not read of its input is gone with it";
 }
 
 void Node::tell_end(Current& life, bool in_order) {
@@ -285,7 +294,7 @@ void Node::tell_end(Current& life, bool in_order) {
   const std::uint64_t unread = life.life->unread();
   host_.node_event(*this, in_order ? "ended" : "crashed",
                    {{"generation", life.generation},
-                    {"message", life.killed_for.value_or(life.end->text)},
+                    {"message", life.killed_for.value_or(life.end->text) + lost_with(life)},
                     {"consumed", given() - std::min(given(), unread)},
                     {"unread", unread},
                     {"bytesOut", outlet_.bytes()}});
@@ -347,7 +356,7 @@ void Node::give_up(const std::string& why) {
 
 void Node::finish() {
   remaining_ = current_->life->unread();
-  drained_ = remaining_ == 0 && (!current_->ending || !has_input());
+  drained_ = remaining_ == 0 && knows_unread(*current_) && (!current_->ending || !has_input());
   state_ = api::NodeState::finished;
   host_.node_event(*this, "finished", {{"bytesIn", given()}, {"bytesOut", outlet_.bytes()}});
   outlet_.finish();
@@ -379,6 +388,7 @@ void Node::wind_down(std::chrono::milliseconds) {
       step_cutover(CutoverEvent::new_failed);
   }
   if (state_ == api::NodeState::restarting && !is_source()) {
+    if (is_starting()) return;
     // One more life for what is still under way.
     restart_timer_.cancel();
     return restart();
@@ -397,6 +407,7 @@ void Node::terminate(const std::string& reason, std::chrono::milliseconds grace)
   }
   for (const auto& each : leaving_) each->life->end(reason, grace);
   if (over()) return;
+  if (is_starting()) current_->life->end(reason, grace);
   if (!current_ || current_->end || !current_->started) return finish();
   current_->ending = true;
   current_->life->end(reason, grace);

@@ -58,6 +58,9 @@ class NodeHost {
   /// Lets a life speak the control protocol: what it finds in its environment.
   virtual std::map<std::string, std::string> control_environment(const api::TopologyNode& node,
                                                                  std::uint64_t generation) = 0;
+  /// A path in the executor's own directory that no other life is given; what it is completed by is the
+  /// life's.
+  virtual std::string next_socket_stem() = 0;
   virtual void log(const std::string& line) = 0;
   /// `kairo.node.TYPE` with topology, node, generation and processId.
   virtual void node_event(const Node& node, const std::string& type, Members members) = 0;
@@ -146,6 +149,10 @@ class Node {
   void decide();
   /// `kairo.node.ended` or `crashed`, once for each life.
   void tell_end(Current& life, bool in_order);
+  /// Whether what that life has left unread is known.
+  [[nodiscard]] bool knows_unread(const Current& life) const;
+  /// What is to be said where it is not.
+  [[nodiscard]] std::string lost_with(const Current& life) const;
   void failed(const std::string& text);
   void restart_after(std::chrono::milliseconds delay);
   void restart();
@@ -153,6 +160,7 @@ class Node {
   void finish();
   void ask_to_end(const std::shared_ptr<Current>& life);
   void forget_life(const std::shared_ptr<Current>& life);
+  [[nodiscard]] bool is_starting() const { return current_ && !current_->started && !current_->end; }
   /// Bytes that all lives together were given, what one left to the next counted once.
   [[nodiscard]] std::uint64_t given() const {
     return intake_.bytes() - std::min(intake_.bytes(), given_again_);

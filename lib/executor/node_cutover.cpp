@@ -15,6 +15,9 @@ void Node::cutover(api::TopologyNode replacement, const api::CutoverParams& para
   if (over() || winding_down_ || !current_)
     return done(
         Error(Code::not_running, "node \"" + id() + "\" has come to its end; there is nothing to replace"));
+  if (is_starting())
+    return done(
+        Error(Code::not_running, "node \"" + id() + "\" is being started just now; nothing was started"));
   cutover_ = std::make_unique<Cutover>(io_);
   Cutover& it = *cutover_;
   it.done = std::move(done);
@@ -91,7 +94,8 @@ void Node::switch_over() {
   result.old_node.bytes_in = intake_.life_bytes();
   result.old_node.bytes_out = outlet_.life_bytes();
   result.old_node.remaining = old->life->unread();
-  result.old_node.drained = result.old_node.remaining == 0 && old->output_ended && !cutover_->killed;
+  result.old_node.drained =
+      result.old_node.remaining == 0 && knows_unread(*old) && old->output_ended && !cutover_->killed;
   result.new_node.process_id = current_->life->process_id();
   // What it did not read is the new one's, ahead of all else.
   std::string first = std::exchange(carried_, {});

@@ -3,7 +3,7 @@
 // through them is the affair of the node's Outlet and Intake.
 //
 // Order: start(), then `started`; only after a success `ended`, once. Nothing is called after the life was
-// destroyed.
+// destroyed. A process with io "named" has started when it has connected to its sockets.
 #pragma once
 
 #include <chrono>
@@ -25,6 +25,9 @@ namespace kairo::executor {
 
 class KernelLink;
 class WorkerInput;
+
+/// How long a process with io "named" has to connect.
+inline constexpr std::chrono::milliseconds connect_timeout{10'000};
 
 /// How a life ended.
 struct LifeEnd {
@@ -55,6 +58,8 @@ class NodeLife {
     bool has_output = false;
     std::map<std::string, std::string> control_environment;
     std::string path;  ///< Of the node, for errors: "params.topology.nodes[2]".
+    /// Of io "named": what the paths of its sockets begin with, its own alone.
+    std::string socket_stem;
   };
 
   virtual ~NodeLife() = default;
@@ -66,8 +71,10 @@ class NodeLife {
   /// Asks it to end: SIGTERM, and SIGKILL after the grace. A worker ends at once.
   virtual void end(const std::string& reason, std::chrono::milliseconds grace) = 0;
   [[nodiscard]] virtual std::optional<std::string> process_id() const = 0;
-  /// Bytes that it was given and has not read.
+  /// Bytes that it was given and has not read; 0 where nobody knows.
   [[nodiscard]] virtual std::uint64_t unread() const = 0;
+  /// Whether what it leaves unread is known, and can be taken back.
+  [[nodiscard]] virtual bool keeps_unread() const { return true; }
   /// Those bytes. After it has ended.
   virtual std::string take_unread() = 0;
   /// For a successor of the same kind; empty where it has to be given the unread bytes instead. After it has

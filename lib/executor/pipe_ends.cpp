@@ -30,12 +30,16 @@ Result<PipeEnds> make_pipe_ends(api::NodeIo io, Direction direction) {
       return system_error("cannot make a socket pair to a node", errno, Code::limit_exceeded);
     made.ours = UniqueFd(ends[0]);
     made.theirs = UniqueFd(ends[1]);
-    for (const int end : ends) (void)::setsockopt(end, SOL_SOCKET, SO_SNDBUF, &ends_bytes, sizeof ends_bytes);
+    for (const int end : ends) widen(end);
   }
   const int flags = ::fcntl(made.ours.get(), F_GETFL);
   if (flags < 0 || ::fcntl(made.ours.get(), F_SETFL, flags | O_NONBLOCK) != 0)
     return system_error("cannot make a pipe to a node non-blocking", errno);
   return made;
+}
+
+void widen(int socket) {
+  (void)::setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &ends_bytes, sizeof ends_bytes);
 }
 
 std::uint64_t unread_bytes(int fd) {

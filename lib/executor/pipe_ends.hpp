@@ -21,6 +21,9 @@ enum class Direction { to_node, from_node };
 /// A pair of stream sockets, or a pipe; both ends close-on-exec. E_LIMIT_EXCEEDED: no descriptors are left.
 Result<PipeEnds> make_pipe_ends(api::NodeIo io, Direction direction);
 
+/// Gives a socket the room of one of make_pipe_ends(), for what is written to it.
+void widen(int socket);
+
 /// Bytes that wait at the reading end `fd`.
 std::uint64_t unread_bytes(int fd);
 

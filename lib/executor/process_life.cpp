@@ -1,8 +1,13 @@
-// A node that is a process: a session of the kernel whose stdin and stdout are ends that the executor made.
+// A node that is a process: a session of the kernel whose stdin and stdout are ends that the executor made,
+// or that connects itself to two sockets named in its environment (io "named"). Of these the executor does
+// not hold the node's ends, so that what the process leaves unread is gone with it.
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <boost/asio/steady_timer.hpp>
+
 #include "executor/kernel_link.hpp"
+#include "executor/named_socket.hpp"
 #include "executor/node_life.hpp"
 #include "executor/pipe_ends.hpp"
 #include "executor/unix_pipe_adapter.hpp"
@@ -12,26 +17,39 @@ namespace {
 
 /// Bytes that may wait for a process's socket to take them.
 constexpr std::size_t high_water = 256 * 1024;
+/// From SIGTERM to SIGKILL for one that nobody waits for any more.
+constexpr std::chrono::milliseconds unwanted_grace{1000};
 
 class ProcessLife final : public NodeLife {
  public:
   ProcessLife(boost::asio::io_context& io, KernelLink& kernel, Spec spec,
               std::optional<Inheritance> inheritance)
-      : io_(io), kernel_(kernel), spec_(std::move(spec)), inheritance_(std::move(inheritance)) {
+      : io_(io),
+        kernel_(kernel),
+        spec_(std::move(spec)),
+        inheritance_(std::move(inheritance)),
+        named_(spec_.node->io == api::NodeIo::named),
+        connect_timer_(io) {
     id_ = spec_.topology + "." + spec_.node->id + "." + std::to_string(spec_.generation);
   }
-  ~ProcessLife() override { *alive_ = false; }
+  ~ProcessLife() override {
+    *alive_ = false;
+    if (running_ && !told_) kernel_.cancel(id_, "nobody waits for it any more", unwanted_grace);
+  }
 
   void start(Hooks hooks) override {
     hooks_ = std::move(hooks);
     api::SpawnParams params;
     std::vector<UniqueFd> descriptors;
-    auto made = make_ends(descriptors);
+    auto made = named_ ? make_sockets() : make_ends(descriptors);
     if (!made) return fail(std::move(made).error());
     describe(params);
     kernel_.spawn(std::move(params), std::move(descriptors),
-                  [this, alive = alive_](Result<api::ProcessSession> started) {
-                    if (*alive) on_started(std::move(started));
+                  [this, &kernel = kernel_, id = id_, alive = alive_](Result<api::ProcessSession> started) {
+                    if (*alive)
+                      on_started(std::move(started));
+                    else if (started)
+                      kernel.cancel(id, "nobody waits for it any more", unwanted_grace);
                   });
   }
 
@@ -44,6 +62,8 @@ class ProcessLife final : public NodeLife {
 
   [[nodiscard]] std::optional<std::string> process_id() const override { return id_; }
   [[nodiscard]] std::uint64_t unread() const override { return own_end_ ? unread_bytes(own_end_.get()) : 0; }
+
+  [[nodiscard]] bool keeps_unread() const override { return !named_; }
 
   std::string take_unread() override {
     if (!own_end_) return {};
@@ -89,6 +109,39 @@ class ProcessLife final : public NodeLife {
     return {};
   }
 
+  Result<void> make_sockets() {
+    if (spec_.has_input) {
+      auto made = NamedSocket::listen(
+          io_, spec_.socket_stem + ".in", [this](UniqueFd socket) { on_input(std::move(socket)); },
+          [](const Error&) {});
+      if (!made) return std::move(made).error();
+      input_socket_ = *std::move(made);
+    }
+    if (spec_.has_output) {
+      auto made = NamedSocket::listen(
+          io_, spec_.socket_stem + ".out", [this](UniqueFd socket) { on_output(std::move(socket)); },
+          [](const Error&) {});
+      if (!made) return std::move(made).error();
+      output_socket_ = *std::move(made);
+    }
+    return {};
+  }
+
+  void on_input(UniqueFd socket) {
+    widen(socket.get());
+    auto input = UnixPipeAdapter::make(io_, {}, std::move(socket), high_water);
+    if (!input) return give_up(std::move(input).error());
+    input_ = *std::move(input);
+    tell_started();
+  }
+
+  void on_output(UniqueFd socket) {
+    auto output = UnixPipeAdapter::make(io_, std::move(socket), {}, high_water);
+    if (!output) return give_up(std::move(output).error());
+    output_ = *std::move(output);
+    tell_started();
+  }
+
   void describe(api::SpawnParams& params) const {
     const api::TopologyNode& node = *spec_.node;
     params.id = id_;
@@ -97,10 +150,12 @@ class ProcessLife final : public NodeLife {
     options.cwd = node.cwd.value_or(spec_.cwd);
     std::map<std::string, std::string> env = node.env.value_or(std::map<std::string, std::string>{});
     env.insert(spec_.control_environment.begin(), spec_.control_environment.end());
+    if (input_socket_) env[node_input_variable] = input_socket_->path();
+    if (output_socket_) env[node_output_variable] = output_socket_->path();
     options.env = std::move(env);
-    options.standard_input = spec_.has_input ? api::StdinKind::fd : api::StdinKind::null;
+    options.standard_input = spec_.has_input && !named_ ? api::StdinKind::fd : api::StdinKind::null;
     // What nothing is connected to is kept in the session's log.
-    options.standard_output = spec_.has_output ? api::StdoutKind::fd : api::StdoutKind::pipe;
+    options.standard_output = spec_.has_output && !named_ ? api::StdoutKind::fd : api::StdoutKind::pipe;
     options.limits = node.limits;
     options.permissions = node.permissions;
     options.profile = node.profile;
@@ -115,7 +170,10 @@ class ProcessLife final : public NodeLife {
   }
 
   void fail(Error error) {
-    auto started = std::move(hooks_.started);
+    const auto started = std::exchange(hooks_.started, nullptr);
+    connect_timer_.cancel();
+    input_socket_.reset();
+    output_socket_.reset();
     started(std::move(error));
   }
 
@@ -125,7 +183,39 @@ class ProcessLife final : public NodeLife {
     kernel_.wait(id_, [this, alive = alive_](Result<api::ProcessSession> ended) {
       if (*alive) on_ended(std::move(ended));
     });
+    if (!hooks_.started) return;
+    if (!is_connected()) {
+      connect_timer_.expires_after(connect_timeout);
+      connect_timer_.async_wait([this, alive = alive_](const boost::system::error_code& error) {
+        if (!error && *alive && !told_)
+          give_up(Error(Code::timeout, "it has not connected to " + missing() + " within " +
+                                           std::to_string(connect_timeout.count()) + " ms"));
+      });
+    }
+    tell_started();
+  }
+
+  [[nodiscard]] bool is_connected() const {
+    return (!spec_.has_input || input_) && (!spec_.has_output || output_);
+  }
+  [[nodiscard]] std::string missing() const {
+    const bool input = spec_.has_input && !input_, output = spec_.has_output && !output_;
+    return std::string(input ? node_input_variable : "") + (input && output ? " and " : "") +
+           (output ? node_output_variable : "");
+  }
+
+  /// Once it runs and both connections are there.
+  void tell_started() {
+    if (!running_ || told_ || !is_connected() || !hooks_.started) return;
+    told_ = true;
+    connect_timer_.cancel();
     hooks_.started({});
+  }
+
+  void give_up(Error why) {
+    if (told_ || !hooks_.started) return;
+    if (running_) kernel_.cancel(id_, why.message, unwanted_grace);
+    fail(std::move(why));
   }
 
   void on_ended(Result<api::ProcessSession> session) {
@@ -145,7 +235,9 @@ class ProcessLife final : public NodeLife {
           .append(
               api::enum_names(session->outcome->reason)[static_cast<std::size_t>(session->outcome->reason)])
           .append(")");
-    hooks_.ended(end);
+    if (told_) return hooks_.ended(end);
+    if (hooks_.started)
+      fail(Error(Code::not_running, "it " + end.text + " before it had connected to " + missing()));
   }
 
   boost::asio::io_context& io_;
@@ -157,7 +249,12 @@ class ProcessLife final : public NodeLife {
   std::shared_ptr<Duplex> input_;
   std::shared_ptr<Duplex> output_;
   UniqueFd own_end_;
+  const bool named_;
+  std::shared_ptr<NamedSocket> input_socket_;
+  std::shared_ptr<NamedSocket> output_socket_;
+  boost::asio::steady_timer connect_timer_;
   bool running_ = false;
+  bool told_ = false;  ///< That it has started.
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

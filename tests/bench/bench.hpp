@@ -29,6 +29,9 @@ struct Sizes {
   std::chrono::milliseconds absent{10'000};
   unsigned event_tenths = 50;  ///< Tenths of a second.
   unsigned stored_events = 1'000'000;
+  std::uint64_t topology_bytes = 1ull << 30;
+  unsigned cutovers = 200;
+  unsigned nodes = 200;  ///< Of a topology that is brought up.
 };
 inline constexpr Sizes full_sizes{};
 inline constexpr Sizes quick_sizes{256ull << 20,
@@ -42,7 +45,10 @@ inline constexpr Sizes quick_sizes{256ull << 20,
                                    std::chrono::milliseconds(10'000),
                                    std::chrono::milliseconds(2'000),
                                    20,
-                                   300'000};
+                                   300'000,
+                                   256ull << 20,
+                                   50,
+                                   200};
 inline constexpr Sizes smoke_sizes{4ull << 20,
                                    2ull << 20,
                                    1ull << 20,
@@ -54,7 +60,10 @@ inline constexpr Sizes smoke_sizes{4ull << 20,
                                    std::chrono::milliseconds(500),
                                    std::chrono::milliseconds(200),
                                    1,
-                                   6'000};
+                                   6'000,
+                                   2ull << 20,
+                                   3,
+                                   5};
 
 struct Settings {
   std::string kairod;
@@ -76,5 +85,8 @@ void run_stalled(const Settings& settings);
 void run_absent(const Settings& settings);
 void run_events(const Settings& settings);
 void run_flow(const Settings& settings);
+void run_topology(const Settings& settings);
+void run_cutover(const Settings& settings);
+void run_up(const Settings& settings);
 
 }  // namespace kairo::bench

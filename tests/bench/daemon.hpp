@@ -19,6 +19,8 @@ class Daemon {
   Daemon(const Daemon&) = delete;
   Daemon& operator=(const Daemon&) = delete;
 
+  /// On a real disk; gone with the daemon.
+  [[nodiscard]] const std::string& directory() const { return directory_; }
   [[nodiscard]] std::string socket() const { return directory_ + "/socket"; }
   [[nodiscard]] pid_t pid() const { return pid_; }
   [[nodiscard]] pid_t keeper_pid() const { return keeper_pid_; }

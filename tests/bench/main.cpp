@@ -32,6 +32,9 @@ constexpr Scenario scenarios[] = {
     {"absent", run_absent, "a writer of 100 MiB/s while kairod is away for ten seconds"},
     {"events", run_events, "20,000 events a second to 10 subscribers, and event.query among a million"},
     {"flow", run_flow, "2 GiB through cat as a node of a topology against a shell's pipes"},
+    {"topology", run_topology, "a file through cat into a file, a topology against a shell's pipeline"},
+    {"cutover", run_cutover, "how long a node's input is held while it is replaced at full speed"},
+    {"up", run_up, "a topology of 200 process nodes up and down against posix_spawn"},
 };
 
 constexpr int exit_failed = 1;

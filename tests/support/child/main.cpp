@@ -30,6 +30,9 @@ constexpr Command commands[] = {
      "writes `line 0`, `line 1`, ..., padded with dots to LEN bytes before the newline"},
     {"bytes", "HEX [stdout|stderr]", bytes, "writes these bytes with one write"},
     {"cat", "", cat, "copies stdin to stdout until the end of stdin"},
+    {"connect", "", connect_named,
+     "connects stdin to the socket of KAIRO_NODE_INPUT and stdout to that of KAIRO_NODE_OUTPUT, where they "
+     "are"},
     {"read-slowly", "BYTES_PER_READ MS", read_slowly, "reads stdin so, then prints `read TOTAL`"},
     {"verify-stdin", "", verify_stdin,
      "reads stdin to its end; prints `ok TOTAL`, or `wrong AT` and exits with 1"},

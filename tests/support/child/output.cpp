@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "support/child/commands.hpp"
@@ -22,6 +24,20 @@ size_t read_some(void* to, size_t size) {
     if (got >= 0) return static_cast<size_t>(got);
     if (errno != EINTR) fail("cannot read stdin");
   }
+}
+
+/// Puts a connection to the socket that the environment names in the place of `fd`.
+void connect_as(const char* variable, int fd) {
+  const char* path = getenv(variable);
+  if (!path) return;
+  struct sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  if (strlen(path) >= sizeof address.sun_path) usage("the path of a socket is too long");
+  strcpy(address.sun_path, path);
+  const int made = socket(AF_UNIX, SOCK_STREAM, 0);
+  if (made < 0 || connect(made, reinterpret_cast<struct sockaddr*>(&address), sizeof address) != 0 ||
+      dup2(made, fd) < 0 || close(made) != 0)
+    fail("cannot connect");
 }
 
 int hex_digit(char c) {
@@ -81,6 +97,11 @@ void bytes(Args& args) {
 
 void cat(Args&) {
   while (const size_t got = read_some(block, block_bytes)) write_all(1, block, got);
+}
+
+void connect_named(Args&) {
+  connect_as("KAIRO_NODE_INPUT", 0);
+  connect_as("KAIRO_NODE_OUTPUT", 1);
 }
 
 void read_slowly(Args& args) {
