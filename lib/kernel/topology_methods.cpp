@@ -41,12 +41,12 @@ Result<session::Session*> executor_of(const Kernel& kernel, const Call& call, co
   return kernel.reach(*call.client, session_of(name));
 }
 
-/// The sessions that an executor started; none for key 0.
-std::vector<session::Session*> nodes_of(Kernel& kernel, std::uint64_t executor) {
+/// The sessions that executors of that topology have started.
+std::vector<session::Session*> nodes_of(Kernel& kernel, const std::string& topology) {
+  const std::string owner = "process:" + session_of(topology);
   std::vector<session::Session*> out;
-  if (executor == 0) return out;
   kernel.sessions().for_each(0, [&](session::Session& each) {
-    if (each.record().parent == executor) out.push_back(&each);
+    if (each.record().owner == owner) out.push_back(&each);
     return true;
   });
   return out;
@@ -82,14 +82,14 @@ api::TopologyStatus status_at_end(const session::Session& executor) {
   return out;
 }
 
-/// Calls `then` once an executor and all that it started have ended, or patience has.
-void when_gone(Kernel& kernel, std::uint64_t key, long patience, std::function<void()> then) {
-  const session::Session* const executor = kernel.sessions().find_key(key);
+/// Calls `then` once the executor of that topology and all that it started have ended, or patience has.
+void when_gone(Kernel& kernel, const std::string& topology, long patience, std::function<void()> then) {
+  const session::Session* const executor = kernel.sessions().find(session_of(topology));
   bool gone = !executor || is_over(*executor);
-  for (const session::Session* const node : nodes_of(kernel, key)) gone = gone && is_over(*node);
+  for (const session::Session* const node : nodes_of(kernel, topology)) gone = gone && is_over(*node);
   if (gone || patience <= 0) return then();
-  kernel.timers().after(executor_end_interval, [&kernel, key, patience, then = std::move(then)] {
-    when_gone(kernel, key, patience - 1, then);
+  kernel.timers().after(executor_end_interval, [&kernel, topology, patience, then = std::move(then)] {
+    when_gone(kernel, topology, patience - 1, then);
   });
 }
 
@@ -98,7 +98,7 @@ void tell_status(Kernel& kernel, const api::TopologyParams& params, std::uint64_
   session::Session* const executor = kernel.sessions().find_key(key);
   if (!executor) return reply(unknown_topology(params.name));
   if (executor->ended())
-    return when_gone(kernel, key, patience, [&kernel, params, key, reply] {
+    return when_gone(kernel, params.name, patience, [&kernel, params, key, reply] {
       const session::Session* const gone = kernel.sessions().find_key(key);
       gone ? reply(status_at_end(*gone)) : reply(unknown_topology(params.name));
     });
@@ -146,8 +146,7 @@ void topology_up(Kernel& kernel, Call& call, api::TopologyUpParams params, Reply
     return reply(
         Error(Code::already_exists, "topology \"" + name + "\" is being started already; nothing was started")
             .with("name", name));
-  const std::uint64_t former_key = former ? former->key() : 0;
-  for (const session::Session* const node : nodes_of(kernel, former_key))
+  for (const session::Session* const node : nodes_of(kernel, name))
     if (!is_over(*node))
       return reply(Error(Code::already_exists, "topology \"" + name + "\" has not ended yet: session \"" +
                                                    node->id() + "\" is still ending; nothing was started")
@@ -176,20 +175,25 @@ void topology_up(Kernel& kernel, Call& call, api::TopologyUpParams params, Reply
   descriptors.push_back(std::move(place->listening));
   Call as{call.client, call.correlation_id, call.causation_id, descriptors};
   reply.audited([&](AuditedRequest& request) { request.about(session_of(name)); });
-  spawn_session(
-      kernel, as, std::move(spawn), name,
-      [&kernel, name, params = reflect::to_msgpack(params), reply](Result<api::SpawnResult> started) {
-        if (!started) {
-          kernel.executors().remove_place(name);
-          return reply(std::move(started).error());
-        }
-        const session::Session* const executor = kernel.sessions().find(session_of(name));
-        if (!executor) return reply(unknown_topology(name));
-        kernel.executors().ask(*executor, "topology.up", params, [reply](Result<std::string> answer) {
-          if (!answer) return reply(std::move(answer).error());
-          reply.packed(reflect::Any{*std::move(answer)});
-        });
-      });
+  spawn_session(kernel, as, std::move(spawn), name,
+                [&kernel, client = call.client, name, params = reflect::to_msgpack(params),
+                 reply](Result<api::SpawnResult> started) {
+                  if (!started) {
+                    kernel.executors().remove_place(name);
+                    return reply(std::move(started).error());
+                  }
+                  const session::Session* const executor = kernel.sessions().find(session_of(name));
+                  if (!executor) return reply(unknown_topology(name));
+                  // The executor's session took the place of the former one. It cannot replace that one's
+                  // nodes itself: they are owned by the former, not by it.
+                  for (session::Session* const node : nodes_of(kernel, name))
+                    if (kernel.may_act(client->principal(), node->record().owned_by())) kernel.forget(*node);
+                  kernel.executors().ask(*executor, "topology.up", params,
+                                         [reply](Result<std::string> answer) {
+                                           if (!answer) return reply(std::move(answer).error());
+                                           reply.packed(reflect::Any{*std::move(answer)});
+                                         });
+                });
 }
 
 void topology_status(Kernel& kernel, Call& call, api::TopologyParams params,
@@ -228,11 +232,11 @@ void topology_down(Kernel& kernel, Call& call, api::TopologyDownParams params,
   auto executor = running_executor(kernel, call, params.name, reply);
   if (!executor) return;
   kernel.executors().ask(*executor, "topology.down", reflect::to_msgpack(params),
-                         [&kernel, key = executor->key(), reply](Result<std::string> answer) {
+                         [&kernel, name = params.name, reply](Result<std::string> answer) {
                            if (!answer) return reply(std::move(answer).error());
                            // The name is free when this is answered, so that an up may follow at once.
                            when_gone(
-                               kernel, key, executor_end_patience / executor_end_interval,
+                               kernel, name, executor_end_patience / executor_end_interval,
                                [reply, result = reflect::Any{*std::move(answer)}] { reply.packed(result); });
                          });
 }
