@@ -41,7 +41,7 @@ complete -c kairoctl -n $none -a write -d "Write to a session's standard input"
 complete -c kairoctl -n $none -a close-stdin -d "End a session's standard input"
 complete -c kairoctl -n $none -a wait -d 'Wait until sessions have ended'
 complete -c kairoctl -n $none -a status -d 'Print sessions'
-complete -c kairoctl -n $none -a explain -d "Say whether a session's permissions cover something"
+complete -c kairoctl -n $none -a explain -d "Say what a session's permissions cover, or what it was denied"
 complete -c kairoctl -n $none -a ps -d 'List sessions'
 complete -c kairoctl -n $none -a kill -d 'Send a signal'
 complete -c kairoctl -n $none -a pause -d 'Stop sessions where they are'

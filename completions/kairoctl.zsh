@@ -121,7 +121,7 @@ _kairoctl() {
     "close-stdin:end a session's standard input"
     'wait:wait until sessions have ended'
     'status:print sessions'
-    "explain:say whether a session's permissions cover something"
+    "explain:say what a session's permissions cover, or what it was denied"
     'ps:list sessions'
     'kill:send a signal'
     'pause:stop sessions where they are'

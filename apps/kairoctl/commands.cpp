@@ -46,7 +46,7 @@ constexpr Command commands[] = {
     {"close-stdin", "End a session's standard input", declare_close_stdin},
     {"wait", "Wait until sessions have ended", declare_wait},
     {"status", "Print sessions", declare_status},
-    {"explain", "Say whether a session's permissions cover something", declare_explain},
+    {"explain", "Say what a session's permissions cover, or what it was denied", declare_explain},
     {"ps", "List sessions", declare_ps},
     {"kill", "Send a signal", declare_kill},
     {"pause", "Stop sessions where they are", declare_pause},

@@ -26,6 +26,7 @@
 #include "base/signals.hpp"
 #include "client/lasting_client.hpp"
 #include "context.hpp"
+#include "denial_lines.hpp"
 #include "option_set.hpp"
 #include "program_options.hpp"
 #include "run_streams.hpp"
@@ -64,7 +65,7 @@ class Run {
   int go(api::SpawnParams params);
 
  private:
-  enum class Asked { probe, spawn, attach, wait, stdin_write, stdin_close, signal, forget };
+  enum class Asked { probe, spawn, attach, wait, stdin_write, stdin_close, signal, explain, forget };
   struct Request {
     std::uint64_t id = 0;
     Asked what = Asked::spawn;
@@ -96,6 +97,7 @@ class Run {
   void ask_spawn();
   void attach();
   void ask_wait();
+  void ask_denials();
   void forget();
   void ask_write(const std::string& data, std::optional<std::uint64_t> offset);
   void block_signals();
@@ -160,6 +162,8 @@ class Run {
   bool waited_ = false;
   std::optional<Error> echo_;
   bool forgetting_ = false;
+  bool explaining_ = false;          ///< It is asked what was denied.
+  std::vector<std::string> denied_;  ///< Lines about that, for the end of stderr.
   std::optional<int> exit_code_;
   std::optional<int> failed_;  ///< Leave with this exit code.
 };
@@ -211,11 +215,20 @@ int Run::go(api::SpawnParams params) {
   for (;;) {
     if (!moved && client::is_unreachable(moved.error()) && !away_) moved = on_lost(std::move(moved).error());
     if (!moved) return fail(moved.error());
-    if (remove_ && waited_ && outputs_[0].position.eof && outputs_[1].position.eof) forget();
+    if (remove_ && waited_ && !explaining_ && outputs_[0].position.eof && outputs_[1].position.eof) forget();
     if (failed_ || complete()) break;
     moved = away_ ? poll_away() : poll_once();
   }
+  if (!failed_)
+    for (const std::string& each : denied_) write_all(STDERR_FILENO, each);
   return failed_.value_or(exit_code_.value_or(exit_code::run_failed));
+}
+
+/// A program that failed under a declaration may have failed for it.
+void Run::ask_denials() {
+  explaining_ = true;
+  if (away_) return;
+  ask(Asked::explain, "process.explain", api::ExplainParams{id_, {}});
 }
 
 /// Not before all output has come: it goes with the session.
@@ -228,7 +241,7 @@ void Run::forget() {
 
 bool Run::complete() const {
   return exit_code_ && outputs_[0].position.eof && outputs_[1].position.eof && !pending_output_ &&
-         backlog_.empty() && !forgetting_;
+         backlog_.empty() && !forgetting_ && !explaining_;
 }
 
 Result<void> Run::poll_once() {
@@ -352,6 +365,7 @@ void Run::go_on() {
     offset += each.size();
   }
   if (stdin_closing_) ask(Asked::stdin_close, "process.stdin.close", api::IdParams{id_});
+  if (explaining_) ask_denials();
   if (forgetting_) ask(Asked::forget, "process.forget", api::IdParams{id_});
   forward_early_signals();
 }
@@ -526,6 +540,9 @@ Result<void> Run::on_wait(const msgpack::object& session) {
       return Error(Code::internal, "how session \"" + id_ + "\" ended is not known" +
                                        std::string(lost ? ": its keeper was lost" : ""));
     }
+    const std::string& permissions = ended->permissions.msgpack;
+    const bool confined = !permissions.empty() && permissions != "\xc0";  // nil
+    if (confined && *exit_code_ != 0) ask_denials();
   }
   return {};
 }
@@ -578,6 +595,11 @@ Result<void> Run::on_response(std::string_view payload) {
       }
       return {};
     case Asked::signal: interrupts_ = 0; return {};
+    case Asked::explain:
+      explaining_ = false;
+      // An earlier daemon does not know the question, and nothing depends on the answer.
+      if (!error) denied_ = denial_lines(*response->result, id_);
+      return {};
     case Asked::forget: forgetting_ = false; return {};
     case Asked::stdin_close: stdin_closing_ = false; return {};
   }

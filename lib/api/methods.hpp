@@ -30,13 +30,17 @@ struct ConfinementInfo {
   bool seccomp = false;
   bool private_network = false;
   std::vector<std::string> missing;
+  std::vector<std::string> sources;
+  std::vector<std::string> untold;
   static constexpr auto fields() {
     using S = ConfinementInfo;
-    return std::tuple(field("landlockAbi", &S::landlock_abi, "Version of Landlock; 0 where there is none"),
-                      field("seccomp", &S::seccomp, "Whether system calls can be filtered"),
-                      field("privateNetwork", &S::private_network, "Whether net \"private\" can be had"),
-                      field("missing", &S::missing,
-                            "What stands in the way of permissions, one sentence each; else empty"));
+    return std::tuple(
+        field("landlockAbi", &S::landlock_abi, "Version of Landlock; 0 where there is none"),
+        field("seccomp", &S::seccomp, "Whether system calls can be filtered"),
+        field("privateNetwork", &S::private_network, "Whether net \"private\" can be had"),
+        field("missing", &S::missing, "What stands in the way of permissions, one sentence each; else empty"),
+        field("sources", &S::sources, "Who tells what sessions are denied: seccomp, landlock"),
+        field("untold", &S::untold, "What nobody tells, and why, one sentence each"));
   }
 };
 
@@ -172,10 +176,11 @@ struct SpawnParams {
 
 struct ExplainParams {
   std::string id;
-  std::string target;
+  std::optional<std::string> target;
   static constexpr auto fields() {
     return std::tuple(field("id", &ExplainParams::id, "Session"),
-                      field("target", &ExplainParams::target, "A path, tcp:PORT, udp:PORT or unix:PATH"));
+                      field("target", &ExplainParams::target,
+                            "A path, tcp:PORT, udp:PORT or unix:PATH; without it what was denied is told"));
   }
 };
 
@@ -194,16 +199,45 @@ struct AccessExplained {
   }
 };
 
+/// Something that a session's processes asked for and did not get.
+struct Denied {
+  std::string what;
+  std::optional<std::string> target;
+  std::uint64_t count = 0;
+  std::string first_at;
+  std::string last_at;
+  std::optional<std::string> would;
+  std::string source;
+  static constexpr auto fields() {
+    using S = Denied;
+    return std::tuple(
+        field("what", &S::what, "What was asked for, for instance \"UDP socket (IPv4)\" or read"),
+        field("target", &S::target, "What it was to be done to, as process.explain takes it"),
+        field("count", &S::count, "How often"), field("firstAt", &S::first_at, "When it was first asked for"),
+        field("lastAt", &S::last_at, "And when last"),
+        field("would", &S::would, "The option of kairoctl that would allow it; absent: none does"),
+        field("source", &S::source, "Who told it: seccomp or landlock"));
+  }
+};
+
 struct ExplainResult {
-  std::string target;
+  std::optional<std::string> target;
   bool confined = false;
-  std::vector<AccessExplained> accesses;
+  std::optional<std::vector<AccessExplained>> accesses;
+  std::optional<std::vector<Denied>> denials;
+  std::optional<bool> complete;
+  std::optional<std::vector<std::string>> sources;
+  std::optional<std::vector<std::string>> untold;
   static constexpr auto fields() {
     using S = ExplainResult;
     return std::tuple(
         field("target", &S::target, "What was asked about"),
         field("confined", &S::confined, "False: the session has no declaration, and nothing is denied"),
-        field("accesses", &S::accesses, "What can be done to it"));
+        field("accesses", &S::accesses, "With a target: what can be done to it"),
+        field("denials", &S::denials, "Without a target: what the session was denied, the oldest first"),
+        field("complete", &S::complete, "Without a target: whether all that the sources told is listed"),
+        field("sources", &S::sources, "Without a target: who tells of this session: seccomp, landlock"),
+        field("untold", &S::untold, "Without a target: what nobody tells, and why, one sentence each"));
   }
 };
 

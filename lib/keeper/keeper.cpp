@@ -22,6 +22,7 @@
 
 #include "base/ids.hpp"
 #include "keeper/channel.hpp"
+#include "keeper/denials.hpp"
 #include "keeper/groups.hpp"
 #include "keeper/launch_thread.hpp"
 #include "keeper/launcher.hpp"
@@ -95,10 +96,9 @@ void settle_signals() {
 /// Nobody is pumped meanwhile; a launch takes a millisecond.
 constexpr std::chrono::milliseconds launch_patience{200};
 constexpr std::chrono::microseconds launch_look{100};
-/// Out of the way of the three low descriptors that each launching thread needs.
+/// Out of the way of the low descriptors that each launching thread needs.
 UniqueFd move_up(UniqueFd from) {
-  constexpr int low_end = 16;
-  UniqueFd moved(::fcntl(from.get(), F_DUPFD_CLOEXEC, low_end));
+  UniqueFd moved(::fcntl(from.get(), F_DUPFD_CLOEXEC, low_descriptors_end));
   return moved ? std::move(moved) : std::move(from);
 }
 
@@ -113,7 +113,8 @@ class Keeper {
         logs_(std::move(logs)),
         budget_(descriptor_limit - reserved_descriptors),
         groups_(std::move(groups)),
-        pump_(epoll_.get(), table_, arrivals_, budget_, groups_) {
+        denials_(epoll_.get(), budget_),
+        pump_(epoll_.get(), table_, arrivals_, budget_, groups_, denials_) {
     for (Launcher& each : launchers)
       launches_.push_back(std::make_unique<LaunchThread>(std::move(each), epoll_.get(), logs_.get(), table_,
                                                          arrivals_, budget_, groups_));
@@ -127,6 +128,7 @@ class Keeper {
  private:
   void add(int fd, std::uint64_t event, std::uint32_t events = EPOLLIN);
   void on_event(std::uint64_t event, std::uint32_t events);
+  void on_listener(std::uint64_t event, std::uint32_t events);
   void on_signal();
   /// A thread that the system did not give is asked for again, and its orders are refused meanwhile.
   void tend_launches(SteadyTime now);
@@ -156,6 +158,7 @@ class Keeper {
   DescriptorBudget budget_;
   Arrivals arrivals_;
   Groups groups_;
+  Denials denials_;
   Pump pump_;
   std::vector<std::unique_ptr<LaunchThread>> launches_;
   std::size_t next_launches_ = 0;  ///< The thread that gets the next connection.
@@ -240,6 +243,7 @@ int Keeper::run() {
     if (signals_rest_) consider(*signals_rest_);
     if (launches_tended_) consider(*launches_tended_);
     if (siblings_due_) consider(*siblings_due_);
+    if (const auto tick = denials_.next_timer()) consider(*tick);
     if (!control_) consider(pump_.size() == 0 ? idle_end() : now + abandoned_check);
     int wait_ms = -1;
     if (next)
@@ -254,6 +258,7 @@ int Keeper::run() {
     for (int i = 0; i < count; ++i) on_event(events[i].data.u64, events[i].events);
     now = SteadyClock::now();
     pump_.run_timers(now);
+    denials_.run_timers(now);
     if (launches_tended_ && *launches_tended_ <= now) tend_launches(now);
     if (siblings_due_ && *siblings_due_ <= now) {
       siblings_due_.reset();
@@ -293,11 +298,19 @@ SteadyTime Keeper::idle_end() const {
 
 void Keeper::on_event(std::uint64_t event, std::uint32_t events) {
   if (event < first_other_event) return pump_.on_event(event, events);
+  if (event >= first_listener_event) return on_listener(event, events);
   if (event == listener_event) return accept_connection();
   if (event == signals_event) return on_signal();
   if (event == control_event) return on_control(events);
   if (event < first_greeting_event) return launches_[event - first_watch_event]->watch().look();
   greet(event);
+}
+
+void Keeper::on_listener(std::uint64_t event, std::uint32_t events) {
+  const SteadyTime now = SteadyClock::now();
+  if (denials_.on_event(event, events, now)) return;
+  pump_.take_arrivals();
+  denials_.on_event(event, events, now);
 }
 
 void Keeper::on_signal() {
@@ -412,6 +425,8 @@ void Keeper::send_welcome_page(Welcome welcome) {
       held.exited_us = session->exited_us;
       held.exited_boot_us = session->exited_boot_us;
       held.report = session->report;
+      held.denials = denials_.report(session->key);
+      if (held.denials) bytes += held.denials->listed.size() * sizeof(DeniedCall);
       std::erase(pump_.exited(), session->key);
     }
     if (session->ring) {
@@ -453,6 +468,12 @@ void Keeper::obey(const Message& message) {
       if (!order) return lose_control(order.error().message.c_str());
       const Signaled answer{order->token, pump_.signal(*order)};
       return control_->send(MessageType::signaled, answer);
+    }
+    case MessageType::ask_denials: {
+      const auto order = read_message<AskDenials>(message);
+      if (!order) return lose_control(order.error().message.c_str());
+      pump_.take_arrivals();
+      return control_->send(MessageType::denials, DenialsAnswer{order->token, denials_.report(order->key)});
     }
     case MessageType::stdin_ring:
       return key_order([&](std::uint64_t key) {
@@ -526,6 +547,7 @@ Error Keeper::become(int program, const Upgrade& order) {
     own.logs_dir = logs_.get();
     own.table = table_.file();
     own.sessions = letters.sessions.size();
+    own.denials = letters.denials.size();
     own.groups = groups_.tree().layout();
     why = execute(program, letters);
   }
@@ -588,8 +610,9 @@ void Keeper::flush_control() {
       if (session->stray)
         pump_.release(key);
       else
-        control_->send(MessageType::exited, Exited{key, session->wait_status, session->exited_us,
-                                                   session->exited_boot_us, session->report});
+        control_->send(MessageType::exited,
+                       Exited{key, session->wait_status, session->exited_us, session->exited_boot_us,
+                              session->report, denials_.report(key)});
     }
   }
   if (!control_->flush()) return lose_control(nullptr);

@@ -18,6 +18,7 @@ int descriptors_for(const Launch& order) {
   if (order.standard_input == Stdio::pipe) count += input_descriptors;
   if (order.standard_output == Stdio::pipe) count += output_descriptors;
   if (order.standard_error == Stdio::pipe) count += output_descriptors;
+  if (order.confinement && !order.confinement->tellable.empty()) count += listener_descriptors;
   return count;
 }
 
@@ -181,6 +182,8 @@ void LaunchThread::launch(Connection& connection, const Launch& order, int refus
       refuse(error->step, error->error_number, std::move(error->object));
     } else {
       Child& child = std::get<Child>(result);
+      if (order.confinement && !order.confinement->tellable.empty() && !child.listener)
+        budget_.give_back(listener_descriptors);
       const Launched launched{order.token, child.pid, child.started_us, group.in, degraded};
       auto session = make_session(order, std::move(child), connection.epoch);
       session->group = group.in;
@@ -237,6 +240,7 @@ std::unique_ptr<Session> LaunchThread::make_session(const Launch& order, Child c
   session->started_us = child.started_us;
   session->started_boot_us = child.started_boot_us;
   session->process = std::move(child.process);
+  session->listener = std::move(child.listener);
   session->grace_ms = static_cast<std::uint32_t>(std::min<std::uint64_t>(order.kill_grace_ms, UINT32_MAX));
   session->detach = order.detach_descendants;
   session->mark = order.mark;

@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -20,6 +21,7 @@
 
 #include "base/clock.hpp"
 #include "sandbox/enter.hpp"
+#include "sandbox/filter.hpp"
 #include "sandbox/ruleset.hpp"
 
 // The child runs on the launcher's memory: no instrumentation may keep books there, and no canary is set up.
@@ -57,6 +59,10 @@ namespace {
 constexpr std::size_t stack_bytes = 64u << 10;
 /// Of Launch::ipc in the program; the reserved ones lie above it.
 constexpr int ipc_descriptor = 3;
+/// Places among the low descriptors.
+constexpr int low_ipc = 3;
+constexpr int low_ruleset = 4;
+constexpr int low_teller = 5;
 constexpr std::string_view default_path = "/usr/local/bin:/usr/bin:/bin";
 
 /// Not glibc's wrappers: syscall() touches nothing but errno, which the launcher does not look at meanwhile.
@@ -302,6 +308,26 @@ class LookingAs {
   std::vector<gid_t> own_groups_;
 };
 
+/// What a child has sent, if it has.
+UniqueFd receive_listener(int socket) {
+  char byte = 0;
+  iovec data{&byte, 1};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+  msghdr message{};
+  message.msg_iov = &data;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  ssize_t got;
+  while ((got = ::recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC)) < 0 && errno == EINTR) {
+  }
+  const cmsghdr* head = got == 1 ? CMSG_FIRSTHDR(&message) : nullptr;
+  if (!head || head->cmsg_type != SCM_RIGHTS || head->cmsg_len != CMSG_LEN(sizeof(int))) return UniqueFd();
+  int descriptor = -1;
+  std::memcpy(&descriptor, CMSG_DATA(head), sizeof descriptor);
+  return UniqueFd(descriptor);
+}
+
 LaunchError pipe_error(int error_number) {
   const bool exhausted = error_number == EMFILE || error_number == ENFILE;
   return LaunchError{exhausted ? "descriptors" : "pipe", error_number, ""};
@@ -316,12 +342,21 @@ Result<Launcher> Launcher::make(FileLimit files) {
     files.soft = std::min(files.soft, files.hard);
   }
   Launcher out(files);
-  out.null_ = UniqueFd(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  const UniqueFd opened(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  if (opened) out.null_ = UniqueFd(::fcntl(opened.get(), F_DUPFD_CLOEXEC, low_descriptors_end));
   if (!out.null_) return system_error("cannot open /dev/null", errno);
   for (UniqueFd& each : out.low_) {
     each = UniqueFd(::fcntl(out.null_.get(), F_DUPFD_CLOEXEC, ipc_descriptor + 1));
     if (!each) return system_error("cannot reserve descriptors for launches", errno);
   }
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
+    return system_error("cannot make sockets for launches", errno);
+  const UniqueFd ours(ends[0]);
+  const UniqueFd theirs(ends[1]);
+  out.listeners_ = UniqueFd(::fcntl(ours.get(), F_DUPFD_CLOEXEC, low_descriptors_end));
+  if (!out.listeners_ || ::dup3(theirs.get(), out.low_[low_teller].get(), O_CLOEXEC) < 0)
+    return system_error("cannot reserve descriptors for launches", errno);
   void* stack =
       ::mmap(nullptr, stack_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
   if (stack == MAP_FAILED) return system_error("cannot make a stack for launches", errno);
@@ -333,7 +368,8 @@ Launcher::Launcher(Launcher&& other) noexcept
     : files_(other.files_),
       null_(std::move(other.null_)),
       low_{std::move(other.low_[0]), std::move(other.low_[1]), std::move(other.low_[2]),
-           std::move(other.low_[3]), std::move(other.low_[4])},
+           std::move(other.low_[3]), std::move(other.low_[4]), std::move(other.low_[5])},
+      listeners_(std::move(other.listeners_)),
       stack_(std::exchange(other.stack_, nullptr)),
       has_clone3_(other.has_clone3_),
       has_into_cgroup_(other.has_into_cgroup_) {}
@@ -435,6 +471,7 @@ std::variant<Child, LaunchError> Launcher::launch(const Launch& order, std::span
   }
   UniqueFd ruleset;
   sandbox::Confinement confinement;
+  std::optional<std::string> told_filter;
   if (order.confinement) {
     const LookingAs caller(order.identity);
     auto made = sandbox::make_ruleset(*order.confinement);
@@ -448,6 +485,12 @@ std::variant<Child, LaunchError> Launcher::launch(const Launch& order, std::span
     confinement.private_network = order.confinement->private_network;
     confinement.filter = filter.data();
     confinement.filter_length = static_cast<std::uint16_t>(filter.size() / sizeof(sock_filter));
+    confinement.audited = order.confinement->audited;
+    if (!order.confinement->tellable.empty()) {
+      told_filter = sandbox::told(filter, order.confinement->tellable);
+      if (!told_filter) return LaunchError{"seccomp", EINVAL, "a filter that is another one"};
+      confinement.told_filter = told_filter->data();
+    }
   }
 
   ChildTask task{};
@@ -473,21 +516,22 @@ std::variant<Child, LaunchError> Launcher::launch(const Launch& order, std::span
     if (task.group_count < std::size(cgroup::all_controllers)) task.groups[task.group_count++] = each.get();
   // While a low descriptor is a pipe's end, that pipe does not end.
   const auto clear_low = [&] {
-    for (const UniqueFd& each : low_) ::dup3(null_.get(), each.get(), O_CLOEXEC);
+    for (int i = 0; i < low_teller; ++i) ::dup3(null_.get(), low_[i].get(), O_CLOEXEC);
   };
   task.first_low = static_cast<unsigned>(low_[0].get());
-  if (order.ipc) task.ipc = low_[3].get();
+  if (order.ipc) task.ipc = low_[low_ipc].get();
   if (order.confinement) {
-    confinement.ruleset = low_[4].get();
+    confinement.ruleset = low_[low_ruleset].get();
+    confinement.teller = low_[low_teller].get();
     task.confinement = &confinement;
   }
   for (int i = 0; i < low_descriptors; ++i) {
     if (i < 3) task.low[i] = low_[i].get();
     task.first_low = std::min(task.first_low, static_cast<unsigned>(low_[i].get()));
     task.past_low = std::max(task.past_low, static_cast<unsigned>(low_[i].get()) + 1);
-    if ((i == 3 && !ipc) || (i == 4 && !ruleset)) continue;
-    const int from = i == 3                         ? ipc.get()
-                     : i == 4                       ? ruleset.get()
+    if ((i == low_ipc && !ipc) || (i == low_ruleset && !ruleset) || i == low_teller) continue;
+    const int from = i == low_ipc                   ? ipc.get()
+                     : i == low_ruleset             ? ruleset.get()
                      : theirs[i]                    ? theirs[i].get()
                      : kinds[i] == Stdio::to_stdout ? low_[1].get()
                                                     : null_.get();
@@ -502,6 +546,8 @@ std::variant<Child, LaunchError> Launcher::launch(const Launch& order, std::span
   const pid_t pid = clone_child(task, joining, child, watch);
   const int clone_errno = errno;
   clear_low();
+  // Also of a launch that failed: nothing is left for the next one to find.
+  if (told_filter) child.listener = receive_listener(listeners_.get());
   if (pid < 0) return LaunchError{"clone", clone_errno, ""};
   if (child.ended) {
     // What it did last is no matter: it never becomes a session.

@@ -23,6 +23,10 @@
 
 namespace kairo::keeper {
 
+/// Below stand the low descriptors that the launching threads reserve; everything else stays out of their
+/// way.
+inline constexpr int low_descriptors_end = 16;
+
 /// Counts what sessions may come to hold, so that a launch is refused before anything fails half-way
 /// (SPEC 4.8).
 class DescriptorBudget {
@@ -45,6 +49,7 @@ struct Child {
   std::uint64_t started_us = 0;
   std::uint64_t started_boot_us = 0;
   UniqueFd process;    ///< pidfd: readable once it has ended.
+  UniqueFd listener;   ///< Of its filter, if it has one (sandbox/denial.hpp).
   bool ended = false;  ///< By the LaunchWatch.
   UniqueFd standard_input;
   UniqueFd output[2];
@@ -78,14 +83,16 @@ class Launcher {
                                           LaunchWatch& watch);
 
  private:
-  static constexpr int low_descriptors = 5;
+  static constexpr int low_descriptors = 6;
   explicit Launcher(FileLimit files) : files_(files) {}
   pid_t clone_child(struct ChildTask& task, const cgroup::Joining& joining, Child& child, LaunchWatch& watch);
   static long try_clone3(struct ChildTask& task, char* stack, int group, Child& child, LaunchWatch& watch);
 
   FileLimit files_;
   UniqueFd null_;
-  UniqueFd low_[low_descriptors];  ///< The three, that of Launch::ipc, and Landlock's ruleset.
+  /// The three, that of Launch::ipc, Landlock's ruleset, and for good the child's end of `listeners_`.
+  UniqueFd low_[low_descriptors];
+  UniqueFd listeners_;  ///< Where children send the listeners of their filters.
   char* stack_ = nullptr;
   bool has_clone3_ = true;
   bool has_into_cgroup_ = true;

@@ -23,10 +23,8 @@ constexpr std::chrono::seconds connect_timeout{10};
 constexpr std::chrono::seconds stop_timeout{1};
 /// Before a keeper that ends this moment is asked again.
 constexpr std::chrono::milliseconds retry_delay{20};
-/// Keepers before know no Upgrade.
-constexpr std::uint32_t first_version_to_upgrade = 2;
-/// And no other users, limits and confinement.
-constexpr std::uint32_t first_version_to_bind = 3;
+/// Keepers before know nothing of what was denied.
+constexpr std::uint32_t first_version_to_tell = 4;
 /// An ended session takes no descriptor in the keeper, only its slot and some memory.
 constexpr std::chrono::milliseconds release_delay{5};
 constexpr std::size_t releases_max = 256;
@@ -146,6 +144,7 @@ struct Link::Impl {
   std::unordered_map<std::uint64_t, std::uint64_t> pending_keys;
   std::unordered_map<std::uint32_t, std::uint64_t> pending_slots;
   std::unordered_map<std::uint64_t, SignalDone> signals;
+  std::unordered_map<std::uint64_t, DenialsDone> asked_denials;
   /// Handlers that come after our end see it.
   std::shared_ptr<bool> alive = std::make_shared<bool>(true);
 };
@@ -284,10 +283,7 @@ Result<std::unique_ptr<Link>> Link::connect(boost::asio::io_context& io, const L
       // Now, while nothing else is under way: this program reads its table and, if it knows its letter, too,
       // can take its place. Either way the connection is made anew.
       upgraded = true;
-      if ((*control)->welcome.version >= first_version_to_upgrade)
-        not_upgraded = order_upgrade((*control)->channel, options.next_program, deadline);
-      else
-        not_upgraded = "it is too old for that";
+      not_upgraded = order_upgrade((*control)->channel, options.next_program, deadline);
       continue;
     }
     std::vector<Channel> launches;
@@ -417,6 +413,13 @@ void Link::Impl::read_control() {
         if (found) found.mapped()(signaled->error_number);
         break;
       }
+      case MessageType::denials: {
+        auto told = read_message<DenialsAnswer>(**message);
+        if (!(good = told.ok())) break;
+        auto found = asked_denials.extract(told->token);
+        if (found) found.mapped()(std::move(told->report));
+        break;
+      }
       default: good = false;
     }
     if (!*still) return;
@@ -493,6 +496,10 @@ void Link::Impl::fail(std::string why) {
     done(ECONNRESET);
     if (!*still) return;
   }
+  for (auto& [token, done] : std::exchange(asked_denials, {})) {
+    done(std::nullopt);
+    if (!*still) return;
+  }
   if (listener) listener->on_lost(lost_error(std::move(why)));
 }
 
@@ -533,16 +540,6 @@ void Link::launch(Launch order, std::vector<UniqueFd> descriptors, LaunchDone do
   };
   const std::string program = order.argv.empty() ? std::string() : order.argv[0];
   if (impl.lost) return refuse(lost_error("\"" + program + "\" was not started"));
-  // It would pass over what it does not know, and start the program without.
-  const char* const unknown = order.confinement ? "confine"
-                              : order.identity  ? "start it as another user"
-                              : order.limits    ? "limit"
-                                                : nullptr;
-  if (unknown && impl.keeper_version < first_version_to_bind)
-    return refuse(Error(Code::unsupported, "\"" + program +
-                                               "\" was not started: the keeper that holds this daemon's "
-                                               "processes is of an earlier version and cannot " +
-                                               unknown + "; it is replaced when none of its processes runs"));
   std::size_t bytes = order.record.data.size();
   std::size_t values = 0;  // of the confinement, which count like strings
   if (order.confinement) {
@@ -572,6 +569,18 @@ void Link::signal(std::uint64_t key, int number, SignalScope scope, SignalDone d
   const std::uint64_t token = impl.next_token++;
   impl.signals.emplace(token, std::move(done));
   impl.order(impl.control, MessageType::signal, Signal{token, key, number, scope});
+}
+
+bool Link::tells_denials() const {
+  return impl_->keeper_version >= first_version_to_tell;
+}
+void Link::denials(std::uint64_t key, DenialsDone done) {
+  Impl& impl = *impl_;
+  if (impl.lost || !tells_denials())
+    return boost::asio::post(impl.io, [done = std::move(done)] { done(std::nullopt); });
+  const std::uint64_t token = impl.next_token++;
+  impl.asked_denials.emplace(token, std::move(done));
+  impl.order(impl.control, MessageType::ask_denials, AskDenials{token, key});
 }
 
 Result<void> Link::stdin_ring(std::uint64_t key, int memfd, std::function<void()> sent) {

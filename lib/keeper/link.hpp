@@ -79,6 +79,12 @@ class Link {
   using SignalDone = std::function<void(int error_number)>;
   void signal(std::uint64_t key, int number, SignalScope scope, SignalDone done);
 
+  /// What a session was denied so far; nothing where nobody can tell (a keeper before version 4, a host
+  /// without listeners, a session that the keeper has forgotten).
+  [[nodiscard]] bool tells_denials() const;  ///< By its version.
+  using DenialsDone = std::function<void(std::optional<DenialReport>)>;
+  void denials(std::uint64_t key, DenialsDone done);
+
   /// `sent` is called, perhaps at once, when the ring is on its way to the keeper and outlives this process:
   /// only from then on is what stands in it accepted.
   /// E_LIMIT_EXCEEDED: no descriptor was left to pass it with; nothing was sent.

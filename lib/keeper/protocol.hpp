@@ -26,15 +26,17 @@
 #include "base/result.hpp"
 #include "cgroup/layout.hpp"
 #include "reflect/fields.hpp"
+#include "sandbox/denial.hpp"
 #include "sandbox/plan.hpp"
 
 namespace kairo::keeper {
 
 /// Each side speaks its own version and the one before, so that either may be newer by one. Version 2 brought
 /// Upgrade, version 3 what Launch has for other users, limits and confinement: an older keeper would start
-/// the program without them, so it is not asked to. (Tests build keepers of other versions.)
+/// the program without them, so it is not asked to. Version 4 brought what was denied: an older keeper
+/// confines as well and is not asked what it refused. (Tests build keepers of other versions.)
 #ifndef KAIRO_KEEPER_PROTOCOL
-#define KAIRO_KEEPER_PROTOCOL 3
+#define KAIRO_KEEPER_PROTOCOL 4
 #endif
 inline constexpr std::uint32_t protocol_version = KAIRO_KEEPER_PROTOCOL;
 inline constexpr std::uint32_t oldest_protocol_version = protocol_version > 1 ? protocol_version - 1 : 0;
@@ -59,8 +61,10 @@ enum class MessageType : std::uint8_t {
   note,
   upgrade,
   upgrade_failed,
+  ask_denials,
+  denials,
 };
-inline constexpr MessageType last_message_type = MessageType::upgrade_failed;
+inline constexpr MessageType last_message_type = MessageType::denials;
 
 using reflect::defaulted;
 using reflect::field;
@@ -91,6 +95,31 @@ struct LimitReport {
   }
 };
 
+/// A call that a session's filter has refused, and how often.
+struct DeniedCall {
+  sandbox::Denial denial;
+  std::uint64_t count = 0;
+  std::uint64_t first_us = 0;  ///< Unix time.
+  std::uint64_t last_us = 0;
+  bool operator==(const DeniedCall&) const = default;
+  static constexpr auto fields() {
+    using S = DeniedCall;
+    return std::tuple(field("denial", &S::denial, ""), field("count", &S::count, ""),
+                      field("firstUs", &S::first_us, ""), field("lastUs", &S::last_us, ""));
+  }
+};
+
+/// All that a session's filter has refused of what a declaration could allow.
+struct DenialReport {
+  std::vector<DeniedCall> listed;  ///< At most sandbox::denials_max.
+  std::uint64_t unlisted = 0;      ///< Calls beyond these.
+  bool operator==(const DenialReport&) const = default;
+  static constexpr auto fields() {
+    return std::tuple(defaulted("listed", &DenialReport::listed, ""),
+                      defaulted("unlisted", &DenialReport::unlisted, ""));
+  }
+};
+
 /// One session as a new kairod finds it.
 struct HeldSession {
   std::uint64_t key = 0;
@@ -106,7 +135,8 @@ struct HeldSession {
   std::uint64_t exited_boot_us = 0;  ///< The same by boot_clock_us().
   std::uint32_t group = 0;           ///< As in Launched.
   std::map<std::string, std::string> degraded;
-  std::optional<LimitReport> report;  ///< As in Exited.
+  std::optional<LimitReport> report;    ///< As in Exited.
+  std::optional<DenialReport> denials;  ///< As in Exited.
   static constexpr auto fields() {
     using S = HeldSession;
     return std::tuple(field("key", &S::key, ""), field("slot", &S::slot, ""), field("pid", &S::pid, ""),
@@ -115,7 +145,8 @@ struct HeldSession {
                       defaulted("note", &S::note, ""), defaulted("hasStdinRing", &S::has_stdin_ring, ""),
                       field("waitStatus", &S::wait_status, ""), defaulted("exitedUs", &S::exited_us, ""),
                       defaulted("exitedBootUs", &S::exited_boot_us, ""), defaulted("group", &S::group, ""),
-                      defaulted("degraded", &S::degraded, ""), field("report", &S::report, ""));
+                      defaulted("degraded", &S::degraded, ""), field("report", &S::report, ""),
+                      field("denials", &S::denials, ""));
   }
 };
 
@@ -259,6 +290,22 @@ struct Signaled {
   }
 };
 
+/// What a session was denied so far; answered by Denials.
+struct AskDenials {
+  std::uint64_t token = 0;
+  std::uint64_t key = 0;
+  static constexpr auto fields() {
+    return std::tuple(field("token", &AskDenials::token, ""), field("key", &AskDenials::key, ""));
+  }
+};
+struct DenialsAnswer {
+  std::uint64_t token = 0;
+  std::optional<DenialReport> report;  ///< None: its filter has no listener, or the session is forgotten.
+  static constexpr auto fields() {
+    return std::tuple(field("token", &DenialsAnswer::token, ""), field("report", &DenialsAnswer::report, ""));
+  }
+};
+
 /// StdinRing (with the memfd), StdinReady (bytes or a close wait and `idle` was set), ResumePump (a pin moved
 /// and log_held was set), Release (kairod has taken the exit over: slot and memory may go; the log files
 /// stay). A Release before log_eof of both streams gives up what their pipes still hold; one before the main
@@ -299,11 +346,13 @@ struct Exited {
   std::uint64_t exited_us = 0;        ///< Unix time.
   std::uint64_t exited_boot_us = 0;   ///< The same by boot_clock_us().
   std::optional<LimitReport> report;  ///< Of a session with limits and a control group.
+  /// Of a session whose filter has a listener. What descendants that it left are denied later is not in it.
+  std::optional<DenialReport> denials = {};
   static constexpr auto fields() {
     return std::tuple(field("key", &Exited::key, ""), field("waitStatus", &Exited::wait_status, ""),
                       field("exitedUs", &Exited::exited_us, ""),
                       defaulted("exitedBootUs", &Exited::exited_boot_us, ""),
-                      field("report", &Exited::report, ""));
+                      field("report", &Exited::report, ""), field("denials", &Exited::denials, ""));
   }
 };
 

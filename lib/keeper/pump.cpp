@@ -68,6 +68,10 @@ void Arrivals::push(int epoll, std::unique_ptr<Session> session) {
   // Without EPOLLOUT: only that the reader has gone.
   if (session->input) add_to_epoll(epoll, session->input.get(), event_of(slot, Part::standard_input), 0);
   add_to_epoll(epoll, session->process.get(), event_of(slot, Part::process), EPOLLIN);
+  if (session->listener) {
+    session->listener_event = next_listener_event();
+    add_to_epoll(epoll, session->listener.get(), session->listener_event, EPOLLIN);
+  }
   sessions_.push_back(std::move(session));
 }
 
@@ -76,12 +80,14 @@ std::vector<std::unique_ptr<Session>> Arrivals::take() {
   return std::exchange(sessions_, {});
 }
 
-Pump::Pump(int epoll, Table& table, Arrivals& arrivals, DescriptorBudget& budget, Groups& groups)
+Pump::Pump(int epoll, Table& table, Arrivals& arrivals, DescriptorBudget& budget, Groups& groups,
+           Denials& denials)
     : epoll_(epoll),
       table_(table),
       arrivals_(arrivals),
       budget_(budget),
       groups_(groups),
+      denials_(denials),
       pipe_bytes_left_(pipe_budget()),
       descendants_(
           groups, [this](pid_t pid) { return slot_of_main_.contains(pid); },
@@ -120,6 +126,7 @@ void Pump::adopt(std::unique_ptr<Session> session) {
   if (added.slot >= by_slot_.size()) by_slot_.resize(added.slot + 1);
   by_slot_[added.slot] = &added;
   slot_of_main_[added.pid] = added.slot;
+  if (added.listener) denials_.follow(added.key, added.listener_event, std::move(added.listener));
   by_key_[added.key] = std::move(session);
   ++running_;
   if (epoch_ != 0 && added.epoch != epoch_) {
@@ -154,6 +161,7 @@ void Pump::release(std::uint64_t key) {
   by_slot_[session->slot] = nullptr;
   slot.key.store(0, std::memory_order_release);  // from here on kairod may use the slot again
   by_key_.erase(key);
+  denials_.release(key);
 }
 
 // --- waking kairod ---------------------------------------------------------------------------------
@@ -540,12 +548,15 @@ Letters Pump::leave() const {
     out.sessions.push_back(std::move(letter));
   }
   out.keeper.watches = descendants_.leave();
+  out.denials = denials_.leave();
   return out;
 }
 
 void Pump::take_over(Letters letters, int logs_dir, SteadyTime now) {
   for (SessionLetter& each : letters.sessions) take_over(std::move(each), logs_dir);
   descendants_.take_over(letters.keeper.watches, now);
+  for (DenialLetter& each : letters.denials)
+    denials_.take_over(std::move(each), arrivals_.next_listener_event());
 }
 
 void Pump::end_leftovers(SteadyTime now) {

@@ -9,6 +9,7 @@
 // end: Exited is sent when the grace is over, the rest is recorded when it can be.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -21,6 +22,7 @@
 
 #include "base/clock.hpp"
 #include "base/unique_fd.hpp"
+#include "keeper/denials.hpp"
 #include "keeper/descendants.hpp"
 #include "keeper/groups.hpp"
 #include "keeper/launcher.hpp"
@@ -71,6 +73,8 @@ struct Session {
   bool stray = false;     ///< No kairod knows of it, see Pump::require_epoch.
   bool input_writable_wanted = false;
   UniqueFd process;
+  UniqueFd listener;  ///< On its way to Denials.
+  std::uint64_t listener_event = 0;
   UniqueFd input;
   UniqueFd ring;
   Output output[2];
@@ -94,15 +98,19 @@ class Arrivals {
  public:
   void push(int epoll, std::unique_ptr<Session> session);
   std::vector<std::unique_ptr<Session>> take();
+  /// The number of the next listener in epoll.
+  std::uint64_t next_listener_event() { return next_listener_event_++; }
 
  private:
   std::mutex mutex_;
+  std::atomic<std::uint64_t> next_listener_event_{first_listener_event};
   std::vector<std::unique_ptr<Session>> sessions_;
 };
 
 class Pump {
  public:
-  Pump(int epoll, Table& table, Arrivals& arrivals, DescriptorBudget& budget, Groups& groups);
+  Pump(int epoll, Table& table, Arrivals& arrivals, DescriptorBudget& budget, Groups& groups,
+       Denials& denials);
 
   /// Takes over what was launched.
   void take_arrivals();
@@ -193,6 +201,7 @@ class Pump {
   Arrivals& arrivals_;
   DescriptorBudget& budget_;
   Groups& groups_;
+  Denials& denials_;
   std::unordered_map<std::uint64_t, std::unique_ptr<Session>> by_key_;
   std::vector<Session*> by_slot_;
   std::unordered_map<pid_t, std::uint32_t> slot_of_main_;

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "keeper/launcher.hpp"
 #include "reflect/decode.hpp"
 #include "reflect/encode.hpp"
 #include "wire/payload.hpp"
@@ -16,8 +17,6 @@ namespace kairo::keeper {
 namespace {
 
 constexpr std::size_t length_bytes = 4;
-/// Below stand the low descriptors that the next program reserves for its launches, see Launcher.
-constexpr int low_end = 16;
 
 template <class T>
 void append(std::string& out, const T& value) {
@@ -78,23 +77,26 @@ std::vector<int> descriptors_of(const Letters& letters) {
     out.insert(out.end(), {each.process, each.input, each.ring});
     for (const OutputLetter& output : each.output) out.insert(out.end(), {output.pipe, output.file});
   }
+  for (const DenialLetter& each : letters.denials) out.push_back(each.listener);
   std::erase(out, -1);
   return out;
 }
 
 Result<UniqueFd> write_letters(const Letters& letters) {
   const UniqueFd made(::memfd_create("kairo-keeper-letter", MFD_CLOEXEC));
-  UniqueFd memory(made ? ::fcntl(made.get(), F_DUPFD_CLOEXEC, low_end) : -1);
+  UniqueFd memory(made ? ::fcntl(made.get(), F_DUPFD_CLOEXEC, low_descriptors_end) : -1);
   if (!memory) return system_error("cannot make a memfd", errno);
   std::string bytes;
   append(bytes, letters.keeper);
-  for (const SessionLetter& each : letters.sessions) {
-    append(bytes, each);
-    if (bytes.size() < 1u << 20) continue;
-    if (!write_all(memory.get(), bytes)) return system_error("cannot write the letter", errno);
-    bytes.clear();
-  }
-  if (!write_all(memory.get(), bytes)) return system_error("cannot write the letter", errno);
+  const auto add = [&](const auto& letter) {
+    append(bytes, letter);
+    if (bytes.size() < 1u << 20) return true;
+    return write_all(memory.get(), std::exchange(bytes, {}));
+  };
+  bool written = true;
+  for (const SessionLetter& each : letters.sessions) written = written && add(each);
+  for (const DenialLetter& each : letters.denials) written = written && add(each);
+  if (!written || !write_all(memory.get(), bytes)) return system_error("cannot write the letter", errno);
   return memory;
 }
 
@@ -119,6 +121,11 @@ Result<Letters> read_letters(int memory) {
       auto session = take<SessionLetter>(left);
       if (!session) return std::move(session).error();
       out.sessions.push_back(std::move(*session));
+    }
+    for (std::uint64_t i = 0; i < out.keeper.denials; ++i) {
+      auto denials = take<DenialLetter>(left);
+      if (!denials) return std::move(denials).error();
+      out.denials.push_back(std::move(*denials));
     }
     return out;
   };

@@ -3,7 +3,8 @@
 // The process stays the children's parent and subreaper: nothing that waits for a program, reads its pipes or
 // holds its exit status notices. Every descriptor keeps its number. What the next program must know travels
 // in a memfd, the letter, whose number is in KAIRO_KEEPER_LETTER: a sequence of MsgPack maps, each behind its
-// length (u32, little-endian): one KeeperLetter, then as many SessionLetters as it says. Offsets, pins and
+// length (u32, little-endian): one KeeperLetter, then as many SessionLetters and DenialLetters as it says.
+// Offsets, pins and
 // flags are in the table, which goes on as it is.
 //
 // The order comes from a kairod of the program that is to be executed, which has opened the table and knows
@@ -22,8 +23,9 @@
 
 namespace kairo::keeper {
 
-/// Newest letter that is written. A program reads those of its own version and of the one before.
-inline constexpr std::uint32_t letter_version = 1;
+/// Newest letter that is written. A program reads those of its own version and of the one before. Version 2
+/// brought the listeners: a program that knows nothing of them would hold them and never answer.
+inline constexpr std::uint32_t letter_version = 2;
 inline constexpr std::uint32_t oldest_letter_version = 1;
 inline constexpr const char* letter_variable = "KAIRO_KEEPER_LETTER";
 
@@ -119,6 +121,19 @@ struct WatchLetter {
   }
 };
 
+/// What a session was denied, and its filter's listener (denials.hpp).
+struct DenialLetter {
+  std::uint64_t key = 0;
+  Descriptor listener = -1;
+  bool released = false;
+  DenialReport report;
+  static constexpr auto fields() {
+    using S = DenialLetter;
+    return std::tuple(field("key", &S::key, ""), field("listener", &S::listener, ""),
+                      defaulted("released", &S::released, ""), field("report", &S::report, ""));
+  }
+};
+
 struct KeeperLetter {
   std::uint32_t version = letter_version;
   std::int32_t pid = 0;
@@ -134,6 +149,7 @@ struct KeeperLetter {
   Descriptor logs_dir = -1;
   Descriptor table = -1;
   std::uint64_t sessions = 0;
+  std::uint64_t denials = 0;  ///< Letters of denials behind those of the sessions.
   std::vector<WatchLetter> watches;
   std::optional<cgroup::Layout> groups;  ///< None: the program before made none.
   static constexpr auto fields() {
@@ -145,14 +161,15 @@ struct KeeperLetter {
         field("ownFilesMax", &S::own_files_max, ""), field("idleExitSeconds", &S::idle_exit_seconds, ""),
         field("listener", &S::listener, ""), field("stateDir", &S::state_dir, ""),
         defaulted("logsDir", &S::logs_dir, ""), field("table", &S::table, ""),
-        field("sessions", &S::sessions, ""), field("watches", &S::watches, ""),
-        field("groups", &S::groups, ""));
+        field("sessions", &S::sessions, ""), defaulted("denials", &S::denials, ""),
+        field("watches", &S::watches, ""), field("groups", &S::groups, ""));
   }
 };
 
 struct Letters {
   KeeperLetter keeper;
   std::vector<SessionLetter> sessions;
+  std::vector<DenialLetter> denials;
 };
 
 /// Every descriptor that the letters name.

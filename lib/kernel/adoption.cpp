@@ -72,13 +72,19 @@ void Kernel::adopt(std::vector<keeper::Link::Held> held) {
       inherited_[session.key()] = {{pins[0], pins[1]}, std::max(slot.kairod_wants_hold.load(), 2u) - 1};
     began(session, nullptr, {});
     take_note(session, found.note.data);
+    if (session.record().audited && landlock_watch_.on()) {
+      session.expect_denied_accesses(true);
+      if (session.note().landlock_domain != 0)
+        landlock_watch_.know(session.note().landlock_domain, session.key());
+    }
     const auto known = remembered_.extract(found.key);
     if (!known)
       put_on_record(session);
     else if (known.mapped().remains)
       exit_told_.insert(found.key);
     if (found.wait_status)
-      on_exited({found.key, *found.wait_status, found.exited_us, found.exited_boot_us, found.report});
+      on_exited({found.key, *found.wait_status, found.exited_us, found.exited_boot_us, found.report,
+                 found.denials});
   }
   if (held.empty()) return;
   // The readers of the time before have so long to come back; then only those that did count (SPEC 5.4).

@@ -66,6 +66,7 @@ Result<std::unique_ptr<Kernel>> Kernel::create(boost::asio::io_context& io, Kern
 
 void Kernel::start() {
   look_around();
+  landlock_watch_.start();
   link_->start(*this);
   adopt(link_->take_held());
   restore_ended();
@@ -171,7 +172,7 @@ void Kernel::on_exited(const keeper::Exited& exited) {
     return;
   }
   if (!session->exited(exited.wait_status, SystemTime(std::chrono::microseconds(exited.exited_us)),
-                       exited.exited_boot_us, exited.report))
+                       exited.exited_boot_us, exited.report, exited.denials))
     return;
   finish(*session);
 }
@@ -486,6 +487,7 @@ void Kernel::stop_when_idle(bool at_once) {
   boost::asio::post(io_, [this, done] {
     for (const auto& [pointer, client] : clients_) client->connection().flush();
     timers_.stop();
+    landlock_watch_.stop();
     devices_->stop();
     executors_->stop();
     for (const auto& [pointer, client] : clients_) client->connection().close();

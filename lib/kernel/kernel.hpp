@@ -37,6 +37,7 @@
 #include "kernel/client.hpp"
 #include "kernel/counters.hpp"
 #include "kernel/cpu_watch.hpp"
+#include "kernel/landlock_watch.hpp"
 #include "kernel/methods.hpp"
 #include "kernel/monitor.hpp"
 #include "kernel/settings.hpp"
@@ -149,6 +150,7 @@ class Kernel final : public keeper::Listener {
   system::MetricsSampler& metrics() { return metrics_; }
   system::ProcessSampler& process_metrics() { return process_metrics_; }
   Monitor& monitor() { return monitor_; }
+  LandlockWatch& landlock_watch() { return landlock_watch_; }
   Audit& audit() { return *audit_; }
   /// The newest record of the audit that the event store knew of when it was opened.
   [[nodiscard]] const std::optional<audit::Head>& known_audit_head() const { return known_audit_head_; }
@@ -382,6 +384,7 @@ class Kernel final : public keeper::Listener {
   std::optional<audit::Head> known_audit_head_;
   system::ProcessSampler process_metrics_;
   Counters counters_;
+  LandlockWatch landlock_watch_{*this};
   Monitor monitor_{*this};
   CpuWatch cpu_watch_{*this};
   std::unique_ptr<ipc::Listener> listener_;

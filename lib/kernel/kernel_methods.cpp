@@ -46,7 +46,18 @@ void info(Kernel& kernel, Call&, api::NoParams, Reply<api::InfoResult> reply) {
       {"readBytesMax", limits::read_bytes_max},
   });
   const sandbox::Host& host = sandbox::host();
-  out.confinement = {host.landlock_abi, host.seccomp, host.private_network, sandbox::missing(host)};
+  out.confinement = {host.landlock_abi, host.seccomp, host.private_network, sandbox::missing(host), {}, {}};
+  const bool heard = host.tells && kernel.link().tells_denials();
+  if (heard)
+    out.confinement.sources.emplace_back("seccomp");
+  else
+    out.confinement.untold.emplace_back(
+        "sockets, System V IPC, modes, owners, times: " +
+        std::string(host.tells ? "the keeper is of an earlier version" : "filters have no listeners here"));
+  if (kernel.landlock_watch().on())
+    out.confinement.sources.emplace_back("landlock");
+  else
+    out.confinement.untold.push_back("files, ports, signals: " + kernel.landlock_watch().why_not());
   out.features = {
       {"pty", false},       {"limits", true},    {"permissions", out.confinement.missing.empty()},
       {"eventStore", true}, {"topology", true}, {"audit", kernel.audit().on() && !kernel.audit().failing()},

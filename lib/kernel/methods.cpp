@@ -113,7 +113,7 @@ MethodTable::MethodTable() {
       row("process.forget", Needs::reach, forget, "Drops an ended session and its logs"),
       row("process.resize", Needs::reach, resize, "Sets the size of a session's terminal"),
       row("process.explain", Needs::reach, explain,
-          "Which line of a session's permissions covers something, or that none does"),
+          "Which line of a session's permissions covers something, or what the session was denied"),
       row("process.stdin.write", Needs::reach, stdin_write, "Writes to the standard input"),
       row("process.stdin.close", Needs::reach, stdin_close, "End of file after what was written"),
       row("process.attach", Needs::reach, attach, "Subscribes this connection to output"),

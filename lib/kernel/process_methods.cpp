@@ -1,11 +1,10 @@
-// process.* but spawn, status and output.
+// process.* but spawn, status, explain and output.
 #include <optional>
 #include <signal.h>
 
 #include "base/ids.hpp"
 #include "base/signals.hpp"
 #include "kernel/handlers.hpp"
-#include "sandbox/declaration.hpp"
 #include "stream/text.hpp"
 
 namespace kairo::kernel {
@@ -279,21 +278,6 @@ void stdin_close(Kernel& kernel, Call& call, api::IdParams params, Reply<api::Do
   (*queue)->close();  // a second close has nothing to do
   kernel.after_stdin(session);
   reply(api::Done{});
-}
-
-void explain(Kernel& kernel, Call& call, api::ExplainParams params, Reply<api::ExplainResult> reply) {
-  auto session = kernel.reach(*call.client, params.id);
-  if (!session) return reply(session.error());
-  const session::Record& record = (*session)->record();
-  api::ExplainResult out{params.target, record.permissions.has_value(), {}};
-  // Asked in any case, so that a target which is none is told.
-  auto accesses =
-      sandbox::explain(record.permissions.value_or(api::Permissions{}), params.target, record.cwd);
-  if (!accesses) return reply(accesses.error());
-  out.accesses = *std::move(accesses);
-  if (!out.confined)
-    for (api::AccessExplained& each : out.accesses) each = {each.access, true, "not confined", {}};
-  reply(out);
 }
 
 }  // namespace kairo::kernel

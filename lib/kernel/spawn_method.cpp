@@ -283,6 +283,7 @@ Result<Plan> plan_spawn(Kernel& kernel, Call& call, const api::SpawnParams& para
     auto confinement = sandbox::make_plan(*record.permissions, sandbox::host());
     if (!confinement) return std::move(confinement).error();
     confinement->follow_links = !granted->bounded;
+    confinement->audited = record.audited = kernel.landlock_watch().on();
     order.confinement = *std::move(confinement);
     order.ipc = record.permissions->ipc == api::IpcAccess::kernel;
     if (order.ipc) told.emplace_back("KAIRO_IPC_FD", ipc_descriptor);
@@ -320,11 +321,13 @@ Result<Plan> plan_spawn(Kernel& kernel, Call& call, const api::SpawnParams& para
 
 Error already_exists(const Kernel& kernel, const Client& client, const session::Session& existing,
                      bool replace) {
-  Error error(Code::already_exists, "session \"" + existing.id() + "\" exists already" +
-                                        (replace ? " and has not ended, so it cannot be replaced" : "") +
-                                        "; nothing was started");
-  if (kernel.may_act(client.principal(), existing.record().owned_by()))
-    error.details.emplace_back("session", Error::Raw{reflect::to_msgpack(existing.view())});
+  const bool may = kernel.may_act(client.principal(), existing.record().owned_by());
+  std::string why;
+  if (replace)
+    why = may ? " and has not ended, so it cannot be replaced" : " and is not the caller's to replace";
+  Error error(Code::already_exists,
+              "session \"" + existing.id() + "\" exists already" + why + "; nothing was started");
+  if (may) error.details.emplace_back("session", Error::Raw{reflect::to_msgpack(existing.view())});
   return error;
 }
 
@@ -424,6 +427,7 @@ void spawn_session(Kernel& kernel, Call& call, api::SpawnParams params, const st
             std::move(record), place.key, place.slot, &kernel.link().table().slot(place.slot)));
         session.set_group(launched->group);
         session.degrade(launched->degraded);
+        if (session.record().audited) session.expect_denied_accesses(false);
         session.launched(launched->pid, SystemTime(std::chrono::microseconds(launched->started_us)),
                          boot_clock_us());
         if (*ipc) kernel.accept_for(session, std::move(*ipc), peer, std::move(groups));

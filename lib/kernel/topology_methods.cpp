@@ -41,6 +41,22 @@ Result<session::Session*> executor_of(const Kernel& kernel, const Call& call, co
   return kernel.reach(*call.client, session_of(name));
 }
 
+/// The sessions that executors of that topology have started.
+std::vector<session::Session*> nodes_of(Kernel& kernel, const std::string& topology) {
+  const std::string owner = "process:" + session_of(topology);
+  std::vector<session::Session*> out;
+  kernel.sessions().for_each(0, [&](session::Session& each) {
+    if (each.record().owner == owner) out.push_back(&each);
+    return true;
+  });
+  return out;
+}
+
+/// Ended, and let go of by the keeper.
+bool is_over(const session::Session& session) {
+  return session.ended() && !session.slot();
+}
+
 api::TopologyState state_of(const session::Session& executor) {
   if (!executor.ended()) return api::TopologyState::running;
   const auto view = executor.view();
@@ -66,11 +82,26 @@ api::TopologyStatus status_at_end(const session::Session& executor) {
   return out;
 }
 
+/// Calls `then` once the executor of that topology and all that it started have ended, or patience has.
+void when_gone(Kernel& kernel, const std::string& topology, long patience, std::function<void()> then) {
+  const session::Session* const executor = kernel.sessions().find(session_of(topology));
+  bool gone = !executor || is_over(*executor);
+  for (const session::Session* const node : nodes_of(kernel, topology)) gone = gone && is_over(*node);
+  if (gone || patience <= 0) return then();
+  kernel.timers().after(executor_end_interval, [&kernel, topology, patience, then = std::move(then)] {
+    when_gone(kernel, topology, patience - 1, then);
+  });
+}
+
 void tell_status(Kernel& kernel, const api::TopologyParams& params, std::uint64_t key,
                  const Reply<api::TopologyStatus>& reply, long patience) {
   session::Session* const executor = kernel.sessions().find_key(key);
   if (!executor) return reply(unknown_topology(params.name));
-  if (executor->ended()) return reply(status_at_end(*executor));
+  if (executor->ended())
+    return when_gone(kernel, params.name, patience, [&kernel, params, key, reply] {
+      const session::Session* const gone = kernel.sessions().find_key(key);
+      gone ? reply(status_at_end(*gone)) : reply(unknown_topology(params.name));
+    });
   kernel.executors().ask(*executor, "topology.status", reflect::to_msgpack(params),
                          [&kernel, params, key, reply, patience](Result<std::string> answer) {
                            if (answer) return reply.packed(reflect::Any{*std::move(answer)});
@@ -83,35 +114,19 @@ void tell_status(Kernel& kernel, const api::TopologyParams& params, std::uint64_
                          });
 }
 
-/// Gives up the ended nodes of an executor before of the same name, whose ids the new one's nodes take. It
-/// could not replace them itself: they are owned by that executor, not by it.
-void forget_nodes(Kernel& kernel, const access::Principal& caller, const std::string& name) {
-  const std::string owner = "process:" + session_of(name);
-  std::vector<session::Session*> nodes;
-  kernel.sessions().for_each(0, [&](session::Session& each) {
-    const session::Record& record = each.record();
-    if (each.ended() && !each.slot() && record.owner == owner && record.id.starts_with(name + ".") &&
-        kernel.may_act(caller, record.owned_by()))
-      nodes.push_back(&each);
-    return true;
-  });
-  for (session::Session* const each : nodes) kernel.forget(*each);
-}
-
-template <class Params, class R>
-void pass_on(Kernel& kernel, Call& call, std::string_view method, const Params& params,
-             const Reply<R>& reply) {
-  auto executor = executor_of(kernel, call, params.name);
-  if (!executor) return reply(std::move(executor).error());
-  reply.audited([&](AuditedRequest& request) { request.about(session_of(params.name)); });
-  if ((*executor)->ended())
-    return reply(
-        Error(Code::not_running, "topology \"" + params.name + "\" has ended").with("name", params.name));
-  kernel.executors().ask(**executor, method, reflect::to_msgpack(params),
-                         [reply](Result<std::string> answer) {
-                           if (!answer) return reply(std::move(answer).error());
-                           reply.packed(reflect::Any{*std::move(answer)});
-                         });
+/// The executor of that topology, while it runs, if the caller may act on it; otherwise answers the error.
+template <class R>
+session::Session* running_executor(Kernel& kernel, const Call& call, const std::string& name,
+                                   const Reply<R>& reply) {
+  auto executor = executor_of(kernel, call, name);
+  if (!executor) {
+    reply(std::move(executor).error());
+    return nullptr;
+  }
+  reply.audited([&](AuditedRequest& request) { request.about(session_of(name)); });
+  if (!(*executor)->ended()) return *executor;
+  reply(Error(Code::not_running, "topology \"" + name + "\" has ended").with("name", name));
+  return nullptr;
 }
 
 }  // namespace
@@ -123,13 +138,19 @@ void topology_up(Kernel& kernel, Call& call, api::TopologyUpParams params, Reply
     return reply(Error(Code::invalid_params, "params.cwd must be an absolute path")
                      .with("path", std::string("params.cwd")));
   const std::string name = params.topology.name;
-  if (const session::Session* known = kernel.sessions().find(session_of(name)); known && !known->ended())
+  const session::Session* const former = kernel.sessions().find(session_of(name));
+  if (former && !is_over(*former))
     return reply(Error(Code::already_exists, "topology \"" + name + "\" is up already; nothing was started")
                      .with("name", name));
   if (kernel.starting.contains(session_of(name)))
     return reply(
         Error(Code::already_exists, "topology \"" + name + "\" is being started already; nothing was started")
             .with("name", name));
+  for (const session::Session* const node : nodes_of(kernel, name))
+    if (!is_over(*node))
+      return reply(Error(Code::already_exists, "topology \"" + name + "\" has not ended yet: session \"" +
+                                                   node->id() + "\" is still ending; nothing was started")
+                       .with("name", name));
   const ipc::Peer& peer = call.client->connection().peer();
   const bool foreign = kernel.options().serves_users;
   auto place =
@@ -138,8 +159,6 @@ void topology_up(Kernel& kernel, Call& call, api::TopologyUpParams params, Reply
     place.error().message += "; nothing was started";
     return reply(std::move(place).error());
   }
-
-  forget_nodes(kernel, call.client->principal(), name);
 
   api::SpawnParams spawn;
   spawn.id = session_of(name);
@@ -156,20 +175,25 @@ void topology_up(Kernel& kernel, Call& call, api::TopologyUpParams params, Reply
   descriptors.push_back(std::move(place->listening));
   Call as{call.client, call.correlation_id, call.causation_id, descriptors};
   reply.audited([&](AuditedRequest& request) { request.about(session_of(name)); });
-  spawn_session(
-      kernel, as, std::move(spawn), name,
-      [&kernel, name, params = reflect::to_msgpack(params), reply](Result<api::SpawnResult> started) {
-        if (!started) {
-          kernel.executors().remove_place(name);
-          return reply(std::move(started).error());
-        }
-        const session::Session* const executor = kernel.sessions().find(session_of(name));
-        if (!executor) return reply(unknown_topology(name));
-        kernel.executors().ask(*executor, "topology.up", params, [reply](Result<std::string> answer) {
-          if (!answer) return reply(std::move(answer).error());
-          reply.packed(reflect::Any{*std::move(answer)});
-        });
-      });
+  spawn_session(kernel, as, std::move(spawn), name,
+                [&kernel, client = call.client, name, params = reflect::to_msgpack(params),
+                 reply](Result<api::SpawnResult> started) {
+                  if (!started) {
+                    kernel.executors().remove_place(name);
+                    return reply(std::move(started).error());
+                  }
+                  const session::Session* const executor = kernel.sessions().find(session_of(name));
+                  if (!executor) return reply(unknown_topology(name));
+                  // The executor's session took the place of the former one. It cannot replace that one's
+                  // nodes itself: they are owned by the former, not by it.
+                  for (session::Session* const node : nodes_of(kernel, name))
+                    if (kernel.may_act(client->principal(), node->record().owned_by())) kernel.forget(*node);
+                  kernel.executors().ask(*executor, "topology.up", params,
+                                         [reply](Result<std::string> answer) {
+                                           if (!answer) return reply(std::move(answer).error());
+                                           reply.packed(reflect::Any{*std::move(answer)});
+                                         });
+                });
 }
 
 void topology_status(Kernel& kernel, Call& call, api::TopologyParams params,
@@ -194,12 +218,27 @@ void topology_list(Kernel& kernel, Call& call, api::NoParams, Reply<api::Topolog
 
 void topology_cutover(Kernel& kernel, Call& call, api::CutoverParams params,
                       Reply<api::CutoverResult> reply) {
-  pass_on(kernel, call, "topology.cutover", params, reply);
+  session::Session* const executor = running_executor(kernel, call, params.name, reply);
+  if (!executor) return;
+  kernel.executors().ask(*executor, "topology.cutover", reflect::to_msgpack(params),
+                         [reply](Result<std::string> answer) {
+                           if (!answer) return reply(std::move(answer).error());
+                           reply.packed(reflect::Any{*std::move(answer)});
+                         });
 }
 
 void topology_down(Kernel& kernel, Call& call, api::TopologyDownParams params,
                    Reply<api::TopologyDownResult> reply) {
-  pass_on(kernel, call, "topology.down", params, reply);
+  auto executor = running_executor(kernel, call, params.name, reply);
+  if (!executor) return;
+  kernel.executors().ask(*executor, "topology.down", reflect::to_msgpack(params),
+                         [&kernel, name = params.name, reply](Result<std::string> answer) {
+                           if (!answer) return reply(std::move(answer).error());
+                           // The name is free when this is answered, so that an up may follow at once.
+                           when_gone(
+                               kernel, name, executor_end_patience / executor_end_interval,
+                               [reply, result = reflect::Any{*std::move(answer)}] { reply.packed(result); });
+                         });
 }
 
 }  // namespace kairo::kernel

@@ -20,6 +20,9 @@
 namespace kairo::sandbox {
 namespace {
 
+/// LANDLOCK_RESTRICT_SELF_LOG_NEW_EXEC_ON, ABI 7: what is denied after the exec is told, too.
+constexpr long log_new_exec = 1 << 1;
+
 KAIRO_IN_CHILD long call(long number, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0) {
   const long result = ::syscall(number, a, b, c, d, e);
   return result == -1 ? -errno : result;
@@ -95,6 +98,55 @@ KAIRO_IN_CHILD long drop_capabilities() {
   return call(SYS_capset, word(&head), word(none));
 }
 
+/// One byte with the descriptor.
+KAIRO_IN_CHILD long send_descriptor(long socket, long descriptor) {
+  struct {
+    std::size_t length;  // as struct cmsghdr, with what follows it
+    int level;
+    int type;
+    int descriptor;
+    int padding;
+  } control;
+  static_assert(sizeof control == CMSG_SPACE(sizeof(int)));
+  control.length = CMSG_LEN(sizeof(int));
+  control.level = SOL_SOCKET;
+  control.type = SCM_RIGHTS;
+  control.descriptor = static_cast<int>(descriptor);
+  control.padding = 0;
+  char byte = 0;
+  iovec data;
+  data.iov_base = &byte;
+  data.iov_len = 1;
+  msghdr message;
+  message.msg_name = nullptr;
+  message.msg_namelen = 0;
+  message.msg_iov = &data;
+  message.msg_iovlen = 1;
+  message.msg_control = &control;
+  message.msg_controllen = sizeof control;
+  message.msg_flags = 0;
+  const long sent = call(SYS_sendmsg, socket, word(&message), MSG_NOSIGNAL | MSG_DONTWAIT);
+  return sent < 0 ? sent : 0;
+}
+
+KAIRO_IN_CHILD long load_filter(const Confinement& confinement, const void* filter, long flags) {
+  sock_fprog program;
+  program.len = confinement.filter_length;
+  program.filter = const_cast<sock_filter*>(static_cast<const sock_filter*>(filter));
+  return call(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, word(&program));
+}
+
+/// 0: a filter with a listener is in force, and who launches has the listener.
+KAIRO_IN_CHILD long load_told_filter(const Confinement& confinement) {
+  constexpr long listened = SECCOMP_FILTER_FLAG_NEW_LISTENER;
+  // Once its call was taken the caller waits for the answer whatever signals come, so that no call is asked
+  // about twice. Linux 5.19.
+  constexpr long killable = SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
+  long listener = load_filter(confinement, confinement.told_filter, listened | killable);
+  if (listener == -EINVAL) listener = load_filter(confinement, confinement.told_filter, listened);
+  return listener < 0 ? listener : send_descriptor(confinement.teller, listener);
+}
+
 }  // namespace
 
 KAIRO_IN_CHILD long enter_private_network() {
@@ -106,11 +158,12 @@ KAIRO_IN_CHILD long enter_private_network() {
 KAIRO_IN_CHILD const char* enter(const Confinement& confinement, long& result) {
   if ((result = call(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)) < 0) return "no-new-privileges";
   if ((result = drop_capabilities()) < 0) return "capabilities";
-  if ((result = call(SYS_landlock_restrict_self, confinement.ruleset, 0)) < 0) return "landlock";
-  sock_fprog program{confinement.filter_length,
-                     const_cast<sock_filter*>(static_cast<const sock_filter*>(confinement.filter))};
-  if ((result = call(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, word(&program))) < 0) return "seccomp";
-  return nullptr;
+  result = call(SYS_landlock_restrict_self, confinement.ruleset, confinement.audited ? log_new_exec : 0);
+  if (result < 0) return "landlock";
+  if (confinement.told_filter && load_told_filter(confinement) == 0) return nullptr;
+  // Of two filters the one that refuses by itself decides, should a listener have been made and not sent.
+  result = load_filter(confinement, confinement.filter, 0);
+  return result < 0 ? "seccomp" : nullptr;
 }
 
 }  // namespace kairo::sandbox

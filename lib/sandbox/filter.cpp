@@ -1,7 +1,9 @@
 #include "sandbox/filter.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstring>
 #include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
@@ -16,6 +18,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/unique_fd.hpp"
@@ -104,6 +107,14 @@ constexpr std::uint64_t new_time_namespace = 0x80;
 
 constexpr std::uint64_t low_half = 0xffffffff;
 
+/// Marks, while the program is made, an errno that stands for what a declaration could allow. In no
+/// errno that the system knows, below the largest that libseccomp takes, and gone before anybody loads the
+/// program.
+constexpr int tellable_mark = 0x800;
+constexpr int tellable(int error) {
+  return error | tellable_mark;
+}
+
 /// Collects rules; the first failure stays.
 class Rules {
  public:
@@ -169,12 +180,12 @@ scmp_arg_cmp above(unsigned argument, std::uint64_t value) {
 }
 
 /// Blocks of numbers that one comparison covers.
-void close_requests(Rules& rules, const Requests& requests) {
+void close_requests(Rules& rules, const Requests& requests, int error) {
   constexpr unsigned both = 0xffff;
   for (unsigned next = requests.first; next <= requests.last;) {
     unsigned size = 256;
     while (next % size != 0 || next + size - 1 > requests.last) size /= 2;
-    rules.refuse("ioctl", EPERM, has(1, both & ~(size - 1), requests.type << 8 | next));
+    rules.refuse("ioctl", error, has(1, both & ~(size - 1), requests.type << 8 | next));
     next += size;
   }
 }
@@ -184,62 +195,88 @@ void close_sockets(Rules& rules, const FilterShape& shape) {
   using Network = FilterShape::Network;
   if (!shape.ipc) {
     // Pairs are no way out, but those of datagrams: they can be connected to any path. 1 and 5 are streams.
-    rules.refuse("socketpair", EACCES, is_not(0, AF_UNIX));
-    rules.refuse("socketpair", EACCES, has(1, 1, 0));
-    rules.refuse("socketpair", EACCES, has(1, 2, 2));
-    rules.refuse("socketpair", EACCES, has(1, 8, 8));
+    rules.refuse("socketpair", tellable(EACCES), is_not(0, AF_UNIX));
+    rules.refuse("socketpair", tellable(EACCES), has(1, 1, 0));
+    rules.refuse("socketpair", tellable(EACCES), has(1, 2, 2));
+    rules.refuse("socketpair", tellable(EACCES), has(1, 8, 8));
   }
   switch (shape.network) {
     case Network::open:
-      if (!shape.ipc) rules.refuse("socket", EACCES, is(0, AF_UNIX));
+      if (!shape.ipc) rules.refuse("socket", tellable(EACCES), is(0, AF_UNIX));
       return;
     case Network::apart:
       // Unix is 1, IPv4 2, IPv6 10, netlink 16, packets 17. Others have no network namespace (vsock) or were
       // not looked at.
-      rules.refuse("socket", EACCES, above(0, AF_PACKET));
-      rules.refuse("socket", EACCES, is(0, AF_UNSPEC));
-      rules.refuse("socket", EACCES, has(0, 4, 4));   // 4 to 7, 12 to 15
-      rules.refuse("socket", EACCES, has(0, 3, 3));   // 3, 11
-      rules.refuse("socket", EACCES, has(0, 10, 8));  // 8, 9
+      rules.refuse("socket", tellable(EACCES), above(0, AF_PACKET));
+      rules.refuse("socket", tellable(EACCES), is(0, AF_UNSPEC));
+      rules.refuse("socket", tellable(EACCES), has(0, 4, 4));   // 4 to 7, 12 to 15
+      rules.refuse("socket", tellable(EACCES), has(0, 3, 3));   // 3, 11
+      rules.refuse("socket", tellable(EACCES), has(0, 10, 8));  // 8, 9
       if (shape.ipc)
-        rules.refuse("socketpair", EACCES, is_not(0, AF_UNIX));
+        rules.refuse("socketpair", tellable(EACCES), is_not(0, AF_UNIX));
       else
-        rules.refuse("socket", EACCES, is(0, AF_UNIX));
+        rules.refuse("socket", tellable(EACCES), is(0, AF_UNIX));
       return;
     case Network::none:
       if (shape.ipc)
-        rules.refuse("socket", EACCES, is_not(0, AF_UNIX));
+        rules.refuse("socket", tellable(EACCES), is_not(0, AF_UNIX));
       else
-        rules.refuse("socket", EACCES);
+        rules.refuse("socket", tellable(EACCES));
       return;
-    case Network::connecting_ports: rules.refuse("listen", EACCES); break;
+    case Network::connecting_ports: rules.refuse("listen", tellable(EACCES)); break;
     case Network::ports: break;
   }
   // IPv4 is 2, IPv6 10, Unix 1.
-  rules.refuse("socket", EACCES, above(0, AF_INET6));
+  rules.refuse("socket", tellable(EACCES), above(0, AF_INET6));
   if (shape.ipc) {
-    for (const unsigned domain : {0, 3, 4, 5, 6, 7, 8, 9}) rules.refuse("socket", EACCES, is(0, domain));
+    for (const unsigned domain : {0, 3, 4, 5, 6, 7, 8, 9})
+      rules.refuse("socket", tellable(EACCES), is(0, domain));
   } else {
-    rules.refuse("socket", EACCES, has(0, 2, 0));
-    rules.refuse("socket", EACCES, has(0, 1, 1));
-    rules.refuse("socket", EACCES, has(0, 4, 4));
+    rules.refuse("socket", tellable(EACCES), has(0, 2, 0));
+    rules.refuse("socket", tellable(EACCES), has(0, 1, 1));
+    rules.refuse("socket", tellable(EACCES), has(0, 4, 4));
   }
   // TCP by its own name alone (stream, protocol 0 or 6): MPTCP, SCTP and SMC are streams as well, and
   // Landlock does not look at them. Of the domains that are left IPv4 and IPv6 have the second bit.
   const auto internet = has(0, 2, 2);
-  rules.refuse("socket", EACCES, internet, has(1, 1, 0));
-  for (const unsigned bit : {2u, 4u, 8u}) rules.refuse("socket", EACCES, internet, has(1, bit, bit));
-  rules.refuse("socket", EACCES, internet, above(2, IPPROTO_TCP));
-  rules.refuse("socket", EACCES, internet, has(2, 1, 1));
-  for (const unsigned protocol : {2, 4}) rules.refuse("socket", EACCES, internet, is(2, protocol));
+  rules.refuse("socket", tellable(EACCES), internet, has(1, 1, 0));
+  for (const unsigned bit : {2u, 4u, 8u})
+    rules.refuse("socket", tellable(EACCES), internet, has(1, bit, bit));
+  rules.refuse("socket", tellable(EACCES), internet, above(2, IPPROTO_TCP));
+  rules.refuse("socket", tellable(EACCES), internet, has(2, 1, 1));
+  for (const unsigned protocol : {2, 4}) rules.refuse("socket", tellable(EACCES), internet, is(2, protocol));
   // A connection without connect(), and a TCP socket that becomes another protocol's.
-  rules.refuse("sendto", EACCES, has(3, MSG_FASTOPEN, MSG_FASTOPEN));
-  rules.refuse("sendmsg", EACCES, has(2, MSG_FASTOPEN, MSG_FASTOPEN));
-  rules.refuse("sendmmsg", EACCES, has(3, MSG_FASTOPEN, MSG_FASTOPEN));
-  rules.refuse("setsockopt", EACCES, is(1, IPPROTO_TCP), is(2, TCP_ULP));
+  rules.refuse("sendto", tellable(EACCES), has(3, MSG_FASTOPEN, MSG_FASTOPEN));
+  rules.refuse("sendmsg", tellable(EACCES), has(2, MSG_FASTOPEN, MSG_FASTOPEN));
+  rules.refuse("sendmmsg", tellable(EACCES), has(3, MSG_FASTOPEN, MSG_FASTOPEN));
+  rules.refuse("setsockopt", tellable(EACCES), is(1, IPPROTO_TCP), is(2, TCP_ULP));
 }
 
-Result<std::string> compile(const FilterShape& shape) {
+sock_filter instruction(const std::string& program, std::size_t index) {
+  sock_filter out{};
+  std::memcpy(&out, program.data() + index * sizeof out, sizeof out);
+  return out;
+}
+
+bool refuses(const sock_filter& instruction) {
+  return instruction.code == (BPF_RET | BPF_K) &&
+         (instruction.k & SECCOMP_RET_ACTION_FULL) == SECCOMP_RET_ERRNO;
+}
+
+/// Takes the marks out of a program and tells where they were.
+std::vector<std::uint16_t> take_marks(std::string& program) {
+  std::vector<std::uint16_t> out;
+  for (std::size_t i = 0; i < program.size() / sizeof(sock_filter); ++i) {
+    sock_filter each = instruction(program, i);
+    if (!refuses(each) || (each.k & tellable_mark) == 0) continue;
+    each.k &= ~static_cast<unsigned>(tellable_mark);
+    std::memcpy(program.data() + i * sizeof each, &each, sizeof each);
+    out.push_back(static_cast<std::uint16_t>(i));
+  }
+  return out;
+}
+
+Result<Filter> compile(const FilterShape& shape) {
   if (native_architecture == 0)
     return Error(Code::unsupported,
                  "there is no seccomp filter for this machine's architecture: x86-64 and aarch64 alone");
@@ -262,17 +299,17 @@ Result<std::string> compile(const FilterShape& shape) {
   // Typing on the terminal of whoever watches.
   rules.refuse("ioctl", EPERM, is(1, TIOCSTI));
   rules.refuse("ioctl", EPERM, is(1, TIOCLINUX));
-  for (const Requests& each : tree_requests) close_requests(rules, each);
+  for (const Requests& each : tree_requests) close_requests(rules, each, EPERM);
   if (!shape.write) {
-    for (const char* name : metadata_calls) rules.refuse(name, EPERM);
-    for (const int number : metadata_numbers) rules.refuse_number(number, EPERM);
-    for (const Requests& each : metadata_requests) close_requests(rules, each);
+    for (const char* name : metadata_calls) rules.refuse(name, tellable(EPERM));
+    for (const int number : metadata_numbers) rules.refuse_number(number, tellable(EPERM));
+    for (const Requests& each : metadata_requests) close_requests(rules, each, tellable(EPERM));
   }
   if (!shape.ipc)
-    for (const char* name : ipc_calls) rules.refuse(name, EACCES);
+    for (const char* name : ipc_calls) rules.refuse(name, tellable(EACCES));
   close_sockets(rules, shape);
   auto program = rules.program();
-  if (!program) return program;
+  if (!program) return std::move(program).error();
   // In front of it: another architecture ends the process, an unknown number is no system call.
   const sock_filter prelude[] = {
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, arch)),
@@ -286,14 +323,17 @@ Result<std::string> compile(const FilterShape& shape) {
   if (program->size() / sizeof(sock_filter) > BPF_MAXINSNS)
     return Error(Code::internal,
                  "a seccomp filter of " + std::to_string(program->size()) + " bytes is too long");
-  return program;
+  Filter out;
+  out.program = *std::move(program);
+  out.tellable = take_marks(out.program);
+  return out;
 }
 
 }  // namespace
 
-Result<const std::string*> compiled_filter(const FilterShape& shape) {
+Result<const Filter*> compiled_filter(const FilterShape& shape) {
   static std::mutex mutex;
-  static std::map<unsigned, std::string> kept;
+  static std::map<unsigned, Filter> kept;
   const unsigned key =
       static_cast<unsigned>(shape.network) << 2 | unsigned{shape.ipc} << 1 | unsigned{shape.write};
   const std::lock_guard lock(mutex);
@@ -302,6 +342,29 @@ Result<const std::string*> compiled_filter(const FilterShape& shape) {
   auto made = compile(shape);
   if (!made) return std::move(made).error();
   return &kept.emplace(key, *std::move(made)).first->second;
+}
+
+std::optional<std::string> told(const std::string& program, const std::vector<std::uint16_t>& tellable) {
+  std::string out = program;
+  for (const std::uint16_t index : tellable) {
+    if (index >= out.size() / sizeof(sock_filter)) return std::nullopt;
+    sock_filter each = instruction(out, index);
+    if (!refuses(each)) return std::nullopt;
+    each.k = SECCOMP_RET_USER_NOTIF;
+    std::memcpy(out.data() + index * sizeof each, &each, sizeof each);
+  }
+  return out;
+}
+
+bool changes_metadata(int call) {
+  static const std::vector<int> numbers = [] {
+    std::vector<int> out(metadata_numbers.begin(), metadata_numbers.end());
+    for (const char* name : metadata_calls) out.push_back(::seccomp_syscall_resolve_name(name));
+    out.push_back(SYS_ioctl);
+    std::sort(out.begin(), out.end());
+    return out;
+  }();
+  return std::binary_search(numbers.begin(), numbers.end(), call);
 }
 
 }  // namespace kairo::sandbox

@@ -11,7 +11,10 @@
 // allowed: the system looks at 32, a caller may set the others.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "base/result.hpp"
 
@@ -27,8 +30,23 @@ struct FilterShape {
   bool operator==(const FilterShape&) const = default;
 };
 
-/// struct sock_filter, one after the other; kept for the life of the process. E_UNSUPPORTED where this
-/// machine's architecture is not known.
-Result<const std::string*> compiled_filter(const FilterShape& shape);
+struct Filter {
+  std::string program;  ///< struct sock_filter, one after the other.
+  /// Those of its instructions that refuse what a declaration could allow: a listener may be asked in their
+  /// place (told()).
+  std::vector<std::uint16_t> tellable;
+  bool operator==(const Filter&) const = default;
+};
+
+/// Kept for the life of the process. E_UNSUPPORTED where this machine's architecture is not known.
+Result<const Filter*> compiled_filter(const FilterShape& shape);
+
+/// The program whose instructions `tellable` ask a listener instead of refusing by themselves. Nothing where
+/// one of them does not refuse with an errno.
+std::optional<std::string> told(const std::string& program, const std::vector<std::uint16_t>& tellable);
+
+/// Whether a call changes modes, owners, times or attributes: refused with EPERM, and the rest of what is
+/// tellable with EACCES.
+bool changes_metadata(int call);
 
 }  // namespace kairo::sandbox

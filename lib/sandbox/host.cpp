@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/error.hpp"
+#include "sandbox/denial.hpp"
 #include "sandbox/enter.hpp"
 #include "sandbox/filter.hpp"
 #include "sandbox/landlock.hpp"
@@ -49,6 +50,7 @@ Host look() {
   Host out;
   out.landlock_abi = landlock::abi();
   out.seccomp = has_seccomp();
+  out.tells = out.seccomp && host_tells();
   const long network = try_private_network();
   out.private_network = network >= 0;
   if (network < 0)

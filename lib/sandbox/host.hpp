@@ -10,6 +10,7 @@ namespace kairo::sandbox {
 struct Host {
   int landlock_abi = 0;  ///< 0: none.
   bool seccomp = false;  ///< Filters are there, and libseccomp knows this machine.
+  bool tells = false;    ///< A filter can have a listener (denial.hpp).
   bool private_network = false;
   std::string private_network_missing;  ///< Why not.
 };

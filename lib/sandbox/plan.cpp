@@ -78,7 +78,8 @@ Result<Plan> make_plan(const api::Permissions& permissions, const Host& host) {
 
   auto filter = compiled_filter(shape);
   if (!filter) return std::move(filter).error();
-  plan.filter.data = **filter;
+  plan.filter.data = (*filter)->program;
+  if (host.tells) plan.tellable = (*filter)->tellable;
   return plan;
 }
 

@@ -53,6 +53,11 @@ struct Plan {
   /// could lay a link to what it may not reach.
   bool follow_links = true;
   reflect::Bytes filter;  ///< struct sock_filter, one after the other.
+  /// Instructions of it at which a listener is asked, so that the session can say what was denied. Where
+  /// there can be no listener, and by a keeper that knows nothing of it, the filter is used as it is.
+  std::vector<std::uint16_t> tellable;
+  /// Whether the host's audit is to be told what Landlock denies to the program.
+  bool audited = false;
   static constexpr auto fields() {
     using S = Plan;
     using reflect::defaulted;
@@ -61,7 +66,8 @@ struct Plan {
                       field("handledPorts", &S::handled_ports, ""), field("scoped", &S::scoped, ""),
                       field("paths", &S::paths, ""), field("ports", &S::ports, ""),
                       defaulted("privateNetwork", &S::private_network, ""),
-                      defaulted("followLinks", &S::follow_links, ""), field("filter", &S::filter, ""));
+                      defaulted("followLinks", &S::follow_links, ""), field("filter", &S::filter, ""),
+                      defaulted("tellable", &S::tellable, ""), defaulted("audited", &S::audited, ""));
   }
 };
 

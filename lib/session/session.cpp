@@ -75,12 +75,12 @@ void Session::restore(Note note) {
 }
 
 bool Session::exited(int wait_status, SystemTime at, std::uint64_t boot_us,
-                     std::optional<keeper::LimitReport> report) {
+                     std::optional<keeper::LimitReport> report, std::optional<keeper::DenialReport> denials) {
   const auto phase = next(phase_, Event::exited);
   if (!phase) return false;
   phase_ = *phase;
   if (boot_us == 0) boot_us = boot_clock_us();
-  end_ = End{at, wait_status, false, boot_us, even_time(boot_us), std::move(report)};
+  end_ = End{at, wait_status, false, boot_us, even_time(boot_us), std::move(report), std::move(denials)};
   // It had ended by itself before it was asked to; only its output was still held by others.
   if (boot_us < on_boot_clock(note_.end_requested_boot_us, note_.end_requested_us)) note_.end_reason.reset();
   note_.paused = false;
@@ -92,7 +92,9 @@ void Session::ended_before(const Remains& remains) {
   if (!phase) return;
   phase_ = *phase;
   const SystemTime at{std::chrono::microseconds(remains.at_us)};
-  end_ = End{at, remains.wait_status, remains.lost, 0, std::min(at, even_now()), remains.report};
+  end_ = End{
+      at, remains.wait_status, remains.lost, 0, std::min(at, even_now()), remains.report, remains.denials};
+  denied_accesses_ = remains.denied_accesses;
   // Of an earlier run of the machine only the system's clock tells, and it may have been set since.
   if (remains.boot == boot_mark() && remains.at_boot_us != 0) {
     end_->boot_us = remains.at_boot_us;
@@ -114,6 +116,8 @@ Remains Session::remains() const {
   out.wait_status = end_->wait_status;
   out.lost = end_->lost;
   out.report = end_->report;
+  out.denials = end_->denials;
+  out.denied_accesses = denied_accesses_;
   out.stdin_offset = stdin_state().offset;
   for (unsigned stream = 0; stream < 2; ++stream) {
     const stream::LogState log = log_state(stream);
@@ -121,6 +125,29 @@ Remains Session::remains() const {
                                                                 log.index_count};
   }
   return out;
+}
+
+bool Session::note_domain(std::uint64_t domain) {
+  if (note_.landlock_domain != 0) return false;
+  note_.landlock_domain = domain;
+  return true;
+}
+
+bool Session::denied(const std::string& what, const std::string& target, std::uint64_t at_us) {
+  if (!denied_accesses_) denied_accesses_.emplace();
+  auto& listed = denied_accesses_->listed;
+  for (DeniedAccess& each : listed) {
+    if (each.what != what || each.target != target) continue;
+    ++each.count;
+    each.last_us = at_us;
+    return false;
+  }
+  if (listed.size() >= sandbox::denials_max) {
+    ++denied_accesses_->unlisted;
+    return false;
+  }
+  listed.push_back({what, target, 1, at_us, at_us});
+  return true;
 }
 
 void Session::degrade(const std::map<std::string, std::string>& limits) {
@@ -134,7 +161,7 @@ bool Session::lost(SystemTime at) {
   const auto phase = next(phase_, Event::keeper_lost);
   if (!phase) return false;
   phase_ = *phase;
-  end_ = End{at, 0, true, boot_clock_us(), even_now(), {}};
+  end_ = End{at, 0, true, boot_clock_us(), even_now(), {}, {}};
   note_.paused = false;
   return true;
 }

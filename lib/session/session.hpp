@@ -58,6 +58,7 @@ struct Record {
   bool detach_descendants = false;
   bool stdout_pipe = true;
   bool stderr_pipe = true;
+  bool audited = false;  ///< The host's audit is told what Landlock denies to it.
   [[nodiscard]] const std::string& owned_by() const { return owner_path.empty() ? owner : owner_path; }
   static constexpr auto fields() {
     using S = Record;
@@ -75,7 +76,8 @@ struct Record {
         defaulted("blockWhenFull", &S::block_when_full, ""),
         defaulted("killOnOwnerExit", &S::kill_on_owner_exit, ""),
         defaulted("detachDescendants", &S::detach_descendants, ""),
-        defaulted("stdoutPipe", &S::stdout_pipe, ""), defaulted("stderrPipe", &S::stderr_pipe, ""));
+        defaulted("stdoutPipe", &S::stdout_pipe, ""), defaulted("stderrPipe", &S::stderr_pipe, ""),
+        defaulted("audited", &S::audited, ""));
   }
 };
 
@@ -91,17 +93,44 @@ struct Note {
   std::int32_t signaled_with = 0;
   std::string signaled_by;
   bool paused = false;
+  std::uint64_t landlock_domain = 0;  ///< As the host's audit names it; 0: not known.
   bool operator==(const Note&) const = default;
   static constexpr auto fields() {
     using S = Note;
     using reflect::defaulted;
-    return std::tuple(reflect::field("endReason", &S::end_reason, ""), defaulted("endBy", &S::end_by, ""),
-                      defaulted("endRequestedBootUs", &S::end_requested_boot_us, ""),
-                      defaulted("endRequestedUs", &S::end_requested_us, ""),
-                      defaulted("killAtBootUs", &S::kill_at_boot_us, ""),
-                      defaulted("killAtUs", &S::kill_at_us, ""),
-                      defaulted("signaledWith", &S::signaled_with, ""),
-                      defaulted("signaledBy", &S::signaled_by, ""), defaulted("paused", &S::paused, ""));
+    return std::tuple(
+        reflect::field("endReason", &S::end_reason, ""), defaulted("endBy", &S::end_by, ""),
+        defaulted("endRequestedBootUs", &S::end_requested_boot_us, ""),
+        defaulted("endRequestedUs", &S::end_requested_us, ""),
+        defaulted("killAtBootUs", &S::kill_at_boot_us, ""), defaulted("killAtUs", &S::kill_at_us, ""),
+        defaulted("signaledWith", &S::signaled_with, ""), defaulted("signaledBy", &S::signaled_by, ""),
+        defaulted("paused", &S::paused, ""), defaulted("landlockDomain", &S::landlock_domain, ""));
+  }
+};
+
+/// What the host's audit told of a session's denied accesses.
+struct DeniedAccess {
+  std::string what;    ///< "read", "write", "connect", ...
+  std::string target;  ///< As sandbox::explain() takes it; empty: none.
+  std::uint64_t count = 0;
+  std::uint64_t first_us = 0;  ///< Unix time.
+  std::uint64_t last_us = 0;
+  static constexpr auto fields() {
+    using S = DeniedAccess;
+    using reflect::field;
+    return std::tuple(field("what", &S::what, ""), reflect::defaulted("target", &S::target, ""),
+                      field("count", &S::count, ""), field("firstUs", &S::first_us, ""),
+                      field("lastUs", &S::last_us, ""));
+  }
+};
+struct DeniedAccesses {
+  std::vector<DeniedAccess> listed;  ///< At most sandbox::denials_max.
+  std::uint64_t unlisted = 0;        ///< Accesses beyond these.
+  bool interrupted = false;          ///< There was a time in which no daemon listened.
+  static constexpr auto fields() {
+    return std::tuple(reflect::defaulted("listed", &DeniedAccesses::listed, ""),
+                      reflect::defaulted("unlisted", &DeniedAccesses::unlisted, ""),
+                      reflect::defaulted("interrupted", &DeniedAccesses::interrupted, ""));
   }
 };
 
@@ -113,6 +142,7 @@ struct End {
   std::uint64_t boot_us = 0;  ///< The moment by boot_clock_us(); 0 where it lies before the machine's start.
   SystemTime even_at;         ///< And by even_now(), for the session's age.
   std::optional<keeper::LimitReport> report;
+  std::optional<keeper::DenialReport> denials;
 };
 
 /// What is left of one stream's log.
@@ -139,18 +169,21 @@ struct Remains {
   std::int32_t wait_status = 0;
   bool lost = false;
   std::optional<keeper::LimitReport> report;
+  std::optional<keeper::DenialReport> denials;
+  std::optional<DeniedAccesses> denied_accesses;
   std::uint64_t stdin_offset = 0;
   LogRemains standard_output;
   LogRemains standard_error;
   static constexpr auto fields() {
     using S = Remains;
     using reflect::defaulted;
-    return std::tuple(defaulted("atUs", &S::at_us, ""), defaulted("atBootUs", &S::at_boot_us, ""),
-                      defaulted("boot", &S::boot, ""), defaulted("waitStatus", &S::wait_status, ""),
-                      defaulted("lost", &S::lost, ""), reflect::field("report", &S::report, ""),
-                      defaulted("stdinOffset", &S::stdin_offset, ""),
-                      defaulted("stdout", &S::standard_output, ""),
-                      defaulted("stderr", &S::standard_error, ""));
+    return std::tuple(
+        defaulted("atUs", &S::at_us, ""), defaulted("atBootUs", &S::at_boot_us, ""),
+        defaulted("boot", &S::boot, ""), defaulted("waitStatus", &S::wait_status, ""),
+        defaulted("lost", &S::lost, ""), reflect::field("report", &S::report, ""),
+        reflect::field("denials", &S::denials, ""), reflect::field("deniedAccesses", &S::denied_accesses, ""),
+        defaulted("stdinOffset", &S::stdin_offset, ""), defaulted("stdout", &S::standard_output, ""),
+        defaulted("stderr", &S::standard_error, ""));
   }
 };
 
@@ -182,6 +215,13 @@ class Session {
   /// Its control group, cgroup::Group::in; 0: it has none.
   [[nodiscard]] std::uint32_t group() const { return group_; }
   void set_group(std::uint32_t group) { group_ = group; }
+  /// Whether the host's audit is told what Landlock denies to it, and what it has told.
+  [[nodiscard]] const std::optional<DeniedAccesses>& denied_accesses() const { return denied_accesses_; }
+  void expect_denied_accesses(bool interrupted) { denied_accesses_.emplace().interrupted = interrupted; }
+  /// True when it stands in the list for the first time.
+  bool denied(const std::string& what, const std::string& target, std::uint64_t at_us);
+  /// The first domain of Landlock that was told to be the session's; false for a later one.
+  bool note_domain(std::uint64_t domain);
   /// Limits that could not be set at the launch, and why.
   void degrade(const std::map<std::string, std::string>& limits);
 
@@ -212,7 +252,8 @@ class Session {
   void restore(Note note);
   /// `boot_us`: the same moment by boot_clock_us(); 0: now. False when it had ended already.
   bool exited(int wait_status, SystemTime at, std::uint64_t boot_us,
-              std::optional<keeper::LimitReport> report = {});
+              std::optional<keeper::LimitReport> report = {},
+              std::optional<keeper::DenialReport> denials = {});
   bool lost(SystemTime at);
 
   /// The log of one stream; made on first use. `logs_dir` outlives the session.
@@ -262,6 +303,7 @@ class Session {
   SystemTime started_at_{};
   std::uint64_t started_boot_us_ = 0;
   std::optional<End> end_;
+  std::optional<DeniedAccesses> denied_accesses_;
   Note note_;
   std::unique_ptr<stream::LogReader> logs_[2];
   stream::LogState frozen_[2];

@@ -44,6 +44,8 @@ void decode(const Message& message) {
     case MessageType::stop: return again<Stop>(message);
     case MessageType::upgrade: return again<Upgrade>(message);
     case MessageType::upgrade_failed: return again<UpgradeFailed>(message);
+    case MessageType::ask_denials: return again<AskDenials>(message);
+    case MessageType::denials: return again<DenialsAnswer>(message);
   }
 }
 

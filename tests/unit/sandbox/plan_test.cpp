@@ -6,12 +6,14 @@
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <set>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
 #include <doctest/doctest.h>
 
 #include "sandbox/declaration.hpp"
+#include "sandbox/denial.hpp"
 #include "sandbox/filter.hpp"
 #include "sandbox/landlock.hpp"
 
@@ -60,7 +62,7 @@ bool allows(const FilterShape& shape, long number, std::initializer_list<std::ui
   data.arch = machine;
   std::size_t i = 0;
   for (const std::uint64_t each : arguments) data.args[i++] = each;
-  return verdict(**program, data) == SECCOMP_RET_ALLOW;
+  return verdict((*program)->program, data) == SECCOMP_RET_ALLOW;
 }
 
 constexpr FilterShape closed{};
@@ -71,7 +73,7 @@ constexpr std::uint64_t with_flags = SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
 
 TEST_CASE("a filter is compiled once") {
   CHECK(*sandbox::compiled_filter(closed) == *sandbox::compiled_filter({}));
-  CHECK(*sandbox::compiled_filter(closed) != *sandbox::compiled_filter({.write = true}));
+  CHECK(**sandbox::compiled_filter(closed) != **sandbox::compiled_filter({.write = true}));
 }
 
 TEST_CASE("ordinary work is allowed, the ways out are not") {
@@ -89,7 +91,73 @@ TEST_CASE("what is newer than the list is not there, and another architecture en
   seccomp_data data{};
   data.nr = SYS_read;
   data.arch = AUDIT_ARCH_I386;
-  CHECK(verdict(**sandbox::compiled_filter(closed), data) == SECCOMP_RET_KILL_PROCESS);
+  CHECK(verdict((*sandbox::compiled_filter(closed))->program, data) == SECCOMP_RET_KILL_PROCESS);
+}
+
+TEST_CASE("what a declaration could allow asks the listener, and nothing else does") {
+  const auto filter = sandbox::compiled_filter(closed);
+  REQUIRE(filter.ok());
+  const auto program = sandbox::told((*filter)->program, (*filter)->tellable);
+  REQUIRE(program);
+  const auto asks = [&](long number, std::initializer_list<std::uint64_t> arguments = {}) {
+    seccomp_data data{};
+    data.nr = static_cast<int>(number);
+    data.arch = machine;
+    std::size_t i = 0;
+    for (const std::uint64_t each : arguments) data.args[i++] = each;
+    const std::uint32_t plain = verdict((*filter)->program, data);
+    const std::uint32_t told = verdict(*program, data);
+    if (told != SECCOMP_RET_USER_NOTIF) {
+      CHECK(told == plain);
+      return false;
+    }
+    // The keeper's answer is the one that the filter alone would have given.
+    const sandbox::Denial denial =
+        sandbox::denial_of(data.nr, reinterpret_cast<const std::uint64_t*>(data.args));
+    CHECK(plain == (SECCOMP_RET_ERRNO | static_cast<std::uint32_t>(sandbox::refusal_of(denial))));
+    return true;
+  };
+  for (const long number :
+       std::initializer_list<long>{SYS_socket, SYS_shmget, SYS_msgget, SYS_mq_open, SYS_fchmod, SYS_fchownat,
+                                   SYS_utimensat, SYS_fsetxattr, 452})
+    CHECK(asks(number));
+  CHECK(asks(SYS_ioctl, {0, 'f' << 8 | 2}));
+  for (const long number :
+       std::initializer_list<long>{SYS_ptrace, SYS_mount, SYS_bpf, SYS_clone3, SYS_read, SYS_execve, 470})
+    CHECK_FALSE(asks(number));
+  CHECK_FALSE(asks(SYS_ioctl, {0, TIOCSTI}));
+  CHECK_FALSE(asks(SYS_ioctl, {0, 0x94 << 8 | 1}));  // btrfs, under every declaration
+  CHECK_FALSE(asks(SYS_socketpair, {AF_UNIX, SOCK_STREAM}));
+}
+
+TEST_CASE("a list of instructions that do not refuse is none") {
+  const auto& filter = **sandbox::compiled_filter(closed);
+  CHECK_FALSE(sandbox::told(filter.program, {0}));
+  CHECK_FALSE(sandbox::told(filter.program, {0xffff}));
+  CHECK(sandbox::told(filter.program, {}) == filter.program);
+}
+
+TEST_CASE("a denial is named with the option that would allow it") {
+  const auto name = [](long call, std::initializer_list<std::uint64_t> given,
+                       const api::Permissions& permissions) {
+    std::uint64_t arguments[6] = {};
+    std::size_t i = 0;
+    for (const std::uint64_t each : given) arguments[i++] = each;
+    const auto named = sandbox::named(sandbox::denial_of(static_cast<int>(call), arguments), permissions);
+    return named.what + ": " + named.would;
+  };
+  const api::Permissions none;
+  api::Permissions ports;
+  ports.net = api::NetPorts{};
+  CHECK(name(SYS_socket, {AF_INET, with_flags, 0}, none) ==
+        "TCP socket (IPv4): --connect-tcp PORT, --bind-tcp PORT or --net all");
+  CHECK(name(SYS_socket, {garbage | AF_INET6, SOCK_DGRAM, 0}, none) == "UDP socket (IPv6): --net all");
+  CHECK(name(SYS_socket, {AF_INET, SOCK_STREAM, 262}, ports) == "MPTCP socket (IPv4): --net all");
+  CHECK(name(SYS_socket, {AF_UNIX, SOCK_STREAM, 0}, none) == "Unix socket (stream): --ipc all");
+  CHECK(name(SYS_socketpair, {AF_UNIX, SOCK_DGRAM, 0}, none) == "pair of Unix datagram sockets: --ipc all");
+  CHECK(name(SYS_listen, {3, 5}, ports) == "listen: --bind-tcp PORT");
+  CHECK(name(SYS_fchmodat, {}, none) == "fchmodat: --allow-write PATH");
+  CHECK(name(SYS_shmget, {}, none) == "shmget: --ipc all");
 }
 
 TEST_CASE("processes may be made, namespaces not") {
@@ -212,7 +280,7 @@ TEST_CASE("only who may write changes modes; nobody types on terminals") {
 }
 
 TEST_CASE("a plan holds the rights that the declaration names, and what every program gets") {
-  const sandbox::Host able{sandbox::landlock::needed_abi, true, true, ""};
+  const sandbox::Host able{sandbox::landlock::needed_abi, true, true, true, ""};
   api::Permissions permissions;
   permissions.fs.emplace();
   permissions.fs->read = {{"/opt/tool"}};
@@ -245,10 +313,11 @@ TEST_CASE("what a host cannot do is named, and nothing is planned") {
     return plan.error().message;
   };
   using api::NetAccess;
-  CHECK(refusal({0, true, true, ""}, NetAccess::none).find("Landlock") != std::string::npos);
-  CHECK(refusal({4, true, true, ""}, NetAccess::none).find("this kernel has ABI 4") != std::string::npos);
-  CHECK(refusal({7, false, true, ""}, NetAccess::none).find("seccomp") != std::string::npos);
-  CHECK(refusal({7, true, false, "a namespace"}, NetAccess::private_).find("a namespace") !=
+  CHECK(refusal({0, true, true, true, ""}, NetAccess::none).find("Landlock") != std::string::npos);
+  CHECK(refusal({4, true, true, true, ""}, NetAccess::none).find("this kernel has ABI 4") !=
         std::string::npos);
-  CHECK(sandbox::missing({7, true, false, "a namespace"}).empty());
+  CHECK(refusal({7, false, true, true, ""}, NetAccess::none).find("seccomp") != std::string::npos);
+  CHECK(refusal({7, true, true, false, "a namespace"}, NetAccess::private_).find("a namespace") !=
+        std::string::npos);
+  CHECK(sandbox::missing({7, true, true, false, "a namespace"}).empty());
 }

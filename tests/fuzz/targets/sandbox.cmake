@@ -1,0 +1,6 @@
+kairo_fuzzer(landlock_record SOURCES targets/landlock_record.cpp DEPS sandbox)
+foreach(program kairo_fuzz_landlock_record kairo_fuzz_replay_landlock_record)
+  if(TARGET ${program})
+    target_include_directories(${program} PRIVATE ${CMAKE_SOURCE_DIR}/tests)
+  endif()
+endforeach()

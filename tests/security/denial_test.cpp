@@ -1,0 +1,180 @@
+// What a session is denied is told: by its filter, and where the host's audit is on by Landlock.
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <unistd.h>
+
+#include <doctest/doctest.h>
+
+#include "e2e/support.hpp"
+#include "sandbox/host.hpp"
+#include "support/harness.hpp"
+
+namespace kairo::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Asks for a TCP socket as often as it reads a line, and says each time what came of it.
+constexpr const char* asks_on_demand =
+    "while read -r line; do : 2>/dev/null </dev/tcp/127.0.0.1/1 && echo in || echo out; done";
+constexpr const char* tcp = "TCP socket (IPv4)";
+
+std::vector<std::string> bash(std::vector<std::string> arguments, const std::string& script) {
+  arguments.insert(arguments.end(), {"--", "bash", "-c", script});
+  return arguments;
+}
+
+/// The count of what was denied under this name (and with this target); 0 where it is not listed.
+std::uint64_t count_of(const Daemon& daemon, const std::string& id, const std::string& what,
+                       const std::string& target = {}) {
+  const std::string explained = daemon.ctl({"explain", id}).out;
+  for (int i = 0; i < 64; ++i) {
+    const std::string at = "/denials/" + std::to_string(i);
+    if (json_at(explained, at).empty()) return 0;
+    if (json_at(explained, at + "/what") == what && json_at(explained, at + "/target") == target)
+      return std::stoull(json_at(explained, at + "/count"));
+  }
+  return 0;
+}
+
+/// Has a session that runs asks_on_demand ask once more.
+void ask(const Daemon& daemon, const std::string& id, std::size_t before) {
+  CHECK(daemon.ctl({"write", id}, "\n").code == 0);
+  std::string out;
+  eventually(
+      [&] {
+        return lines_of(out = daemon.ctl({"logs", id}).out).size() == before + 1;
+      },
+      "the answer to a denied call");
+  CHECK(lines_of(out).back() == "out");
+}
+
+}  // namespace
+
+TEST_SUITE("denials") {
+  TEST_CASE("what a filter refuses is told with the option that would allow it") {
+    if (!sandbox::host().tells) return;
+    const Daemon daemon;
+    const TempDir dir;
+    const std::string file = dir.put("file", "");
+    const Ran ran =
+        daemon.ctl(bash({"run", "--id", "told", "--allow-read", "/usr", "--net", "none"},
+                        ": </dev/tcp/127.0.0.1/1; : </dev/tcp/127.0.0.1/1; chmod 600 " + file + "; exit 3"));
+    CHECK(ran.code == 3);
+    CHECK(
+        ran.err.find("kairoctl: denied: TCP socket (IPv4) (2 times); --connect-tcp PORT, --bind-tcp PORT or "
+                     "--net all would allow it\n") != std::string::npos);
+    const std::string explained = daemon.ctl({"explain", "told"}).out;
+    CHECK(json_at(explained, "/complete") == "true");
+    CHECK(json_at(explained, "/sources/0") == "seccomp");
+    CHECK(json_at(explained, "/denials/0/what") == tcp);
+    CHECK(json_at(explained, "/denials/0/source") == "seccomp");
+    CHECK(count_of(daemon, "told", tcp) == 2);
+    CHECK(ran.err.find("chmod") != std::string::npos);
+    // What is allowed is denied to nobody.
+    const Ran online = daemon.ctl(bash({"run", "--id", "online", "--allow-read", "/usr", "--net", "all"},
+                                       ": </dev/tcp/127.0.0.1/1; exit 3"));
+    CHECK(online.code == 3);
+    CHECK(count_of(daemon, "online", tcp) == 0);
+    const Ran free = daemon.ctl(bash({"run", "--id", "free"}, "exit 3"));
+    CHECK(free.err.empty());
+    CHECK(json_at(daemon.ctl({"explain", "free"}).out, "/confined") == "false");
+  }
+
+  TEST_CASE("the list outlives the daemon and its keeper's program, and the session") {
+    if (!sandbox::host().tells) return;
+    TempDir programs;
+    for (const char* name : {"first", "second"}) fs::copy_file(kairod_path(), programs.file(name));
+    Daemon daemon({.program = programs.file("first"), .keep = true});
+    const std::string id = spawned(
+        daemon,
+        bash({"--allow-read", "/usr", "--allow-write", "/dev/null", "--net", "none"}, asks_on_demand));
+    ask(daemon, id, 0);
+    CHECK(count_of(daemon, id, tcp) == 1);
+
+    ::kill(daemon.pids().daemon, SIGKILL);
+    daemon.start({.program = programs.file("first"), .keep = true});
+    CHECK(count_of(daemon, id, tcp) == 1);
+    ask(daemon, id, 1);
+    CHECK(count_of(daemon, id, tcp) == 2);
+
+    const pid_t keeper = daemon.pids().keeper;
+    daemon.ctl({"kernel", "stop", "--processes", "keep"});
+    daemon.start({.program = programs.file("second"), .keep = true});
+    CHECK(daemon.pids().keeper == keeper);
+    CHECK(fs::read_symlink("/proc/" + std::to_string(keeper) + "/exe") == programs.file("second"));
+    CHECK(count_of(daemon, id, tcp) == 2);
+    ask(daemon, id, 2);
+    CHECK(count_of(daemon, id, tcp) == 3);
+
+    CHECK(daemon.ctl({"close-stdin", id}).code == 0);
+    CHECK(daemon.ctl({"wait", id}).code == 0);
+    CHECK(count_of(daemon, id, tcp) == 3);
+    daemon.ctl({"kernel", "stop", "--processes", "keep"});
+    daemon.start({.program = programs.file("second"), .keep = true});
+    CHECK(count_of(daemon, id, tcp) == 3);
+  }
+
+  TEST_CASE("who does nothing but denied calls holds up nobody, and takes no descriptors along") {
+    if (!sandbox::host().tells) return;
+    const Daemon daemon;
+    std::vector<std::string> floods;
+    for (int i = 0; i < 4; ++i)
+      floods.push_back(spawned(daemon, bash({"--allow-read", "/usr", "--allow-write", "/dev/null"},
+                                            "while :; do : </dev/tcp/127.0.0.1/1; done 2>/dev/null")));
+    // Past what is answered at once, so that they wait for their turns.
+    for (const std::string& each : floods)
+      eventually([&] { return count_of(daemon, each, tcp) > 1500; }, "a flood of denied calls");
+    const Ran ran = daemon.ctl(bash({"run", "--allow-read", "/usr"}, "echo done"));
+    CHECK(ran.out == "done\n");
+    CHECK(daemon.ctl({"run", "--", "cat"}, pattern(1u << 20)).out == pattern(1u << 20));
+    for (const std::string& each : floods) CHECK(daemon.ctl({"kill", "--signal", "SIGKILL", each}).code == 0);
+    for (const std::string& each : floods) CHECK(daemon.ctl({"wait", each}).code == 0);
+    // The end of the daemon looks after the descriptors.
+  }
+
+  TEST_CASE("an ordinary user is told the same") {
+    if (::geteuid() != 0) return;  // this is one
+    TempDir programs;
+    fs::permissions(programs.path(), fs::perms(0755));
+    for (const std::string& each :
+         {kairod_path(), kairoctl_path(), test_child_path(), fs::read_symlink("/proc/self/exe").string()})
+      fs::copy_file(each, programs.file(fs::path(each).filename()));
+    StartOptions options;
+    options.env = {{"KAIRO_TEST_PROGRAMS", programs.path()},
+                   {"KAIRO_TEST_AUDIT", std::nullopt},
+                   {"HOME", "/nonexistent"},
+                   {"XDG_RUNTIME_DIR", std::nullopt},
+                   {"XDG_CONFIG_HOME", std::nullopt}};
+    const Ran ran = run({"setpriv", "--reuid", "12345", "--regid", "12345", "--clear-groups", "--",
+                         programs.file("kairo_security_tests"), "--test-suite=denials"},
+                        {}, options);
+    INFO(ran.out);
+    INFO(ran.err);
+    CHECK(ran.code == 0);
+  }
+
+  TEST_CASE("where the host's audit is on files and ports are told, too") {
+    // Set by scripts/test where it has switched the audit on.
+    if (!std::getenv("KAIRO_TEST_AUDIT")) return;
+    const Daemon daemon;
+    const TempDir dir;
+    const std::string secret = dir.put("sec\"ret", "");
+    REQUIRE(json_at(daemon.ctl({"info"}).out, "/confinement/sources/1") == "landlock");
+    const std::string id = "audited";
+    const Ran ran =
+        daemon.ctl(bash({"run", "--id", id, "--allow-read", "/usr", "--connect-tcp", "1"},
+                        ": <'" + secret + "'; : </dev/tcp/127.0.0.1/2; : >/usr/forbidden; exit 3"));
+    CHECK(ran.code == 3);
+    // The audit's thread tells it when it comes to it.
+    eventually([&] { return count_of(daemon, id, "read", secret) == 1; }, "a denied file");
+    eventually([&] { return count_of(daemon, id, "connect", "tcp:2") == 1; }, "a denied port");
+    eventually([&] { return count_of(daemon, id, "write", "/usr") == 1; }, "a denied new file");
+    CHECK(daemon.ctl({"explain", id}).out.find("--allow-read " + dir.path()) != std::string::npos);
+    CHECK(daemon.ctl({"explain", id}).out.find("\"--connect-tcp 2\"") != std::string::npos);
+  }
+
+}  // TEST_SUITE
+
+}  // namespace kairo::test
