@@ -34,10 +34,13 @@ int print_status(Context& context, const std::string& raw) {
   wire::PayloadDecoder decoder;
   auto status = decoder.decode(raw, wire::Shape::any);
   if (!status) return report(status.error());
-  if (context.globals().table)
-    write_out(listed(elements(*status, "nodes")).text());
-  else
+  const auto nodes = elements(*status, "nodes");
+  if (!context.globals().table)
     print_json(*status);
+  else if (nodes.empty())  // It has ended: how is all that is left to tell.
+    write_out(listed(std::span(&*status, 1)).text());
+  else
+    write_out(listed(nodes).text());
   return exit_code::success;
 }
 

@@ -38,8 +38,8 @@ Intake::~Intake() {
   body_->close();
 }
 
-void Intake::open(std::shared_ptr<Life> life, std::string first) {
-  body_->open(std::move(life), std::move(first));
+void Intake::open(std::shared_ptr<Life> life, std::string first, Unaccepted unaccepted) {
+  body_->open(std::move(life), std::move(first), unaccepted);
 }
 
 void Intake::hold(api::Boundary boundary, Held held) {
@@ -60,6 +60,10 @@ void Intake::stop() {
 
 std::uint64_t Intake::bytes() const {
   return body_->bytes;
+}
+
+std::uint64_t Intake::waiting() const {
+  return body_->waiting();
 }
 
 std::uint64_t Intake::life_bytes() const {

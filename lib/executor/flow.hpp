@@ -80,6 +80,10 @@ class Outlet {
   std::shared_ptr<OutletBody> body_;
 };
 
+/// What becomes of the writes that the life before had not accepted: they follow what it left (`first`), or
+/// are part of that already (Worker::take_unread).
+enum class Unaccepted { follows, is_in_first };
+
 class Intake {
  public:
   using Held = std::function<void()>;
@@ -95,10 +99,11 @@ class Intake {
   Intake(const Intake&) = delete;
   Intake& operator=(const Intake&) = delete;
   /// Gives to this life from now on, `first` before all else, and releases a hold.
-  void open(std::shared_ptr<Life> life, std::string first = {});
+  void open(std::shared_ptr<Life> life, std::string first = {}, Unaccepted unaccepted = Unaccepted::follows);
   /// Stops at the next border of that kind. `held` is called, from the loop, when everything before the
-  /// border was accepted by the life. At once where nothing flows and the last byte that passed ended a line
-  /// (or there was none). All edges having ended is a border, too.
+  /// border was given to the life (a process's descriptor has it, a worker may be yet to accept it). At once
+  /// where nothing flows and the last byte that passed ended a line (or there was none). All edges having
+  /// ended is a border, too.
   void hold(api::Boundary boundary, Held held);
   /// Takes a hold back, also one that has not been reached yet; the present life goes on.
   void release();
@@ -110,6 +115,8 @@ class Intake {
   /// Bytes that all lives, and the present one, have accepted.
   [[nodiscard]] std::uint64_t bytes() const;
   [[nodiscard]] std::uint64_t life_bytes() const;
+  /// Bytes that were taken from the nodes before and have been given to no life.
+  [[nodiscard]] std::uint64_t waiting() const;
   [[nodiscard]] bool held() const;
   [[nodiscard]] bool ended() const;
   [[nodiscard]] bool connected() const;

@@ -93,7 +93,7 @@ class IntakeBody final : public DuplexHandler, public std::enable_shared_from_th
  public:
   IntakeBody(boost::asio::io_context& io, Intake::Hooks hooks);
 
-  void open(std::shared_ptr<Life> life, std::string first);
+  void open(std::shared_ptr<Life> life, std::string first, Unaccepted unaccepted);
   void hold(api::Boundary boundary, Intake::Held held);
   void release();
   void end_life();
@@ -118,7 +118,8 @@ class IntakeBody final : public DuplexHandler, public std::enable_shared_from_th
   [[nodiscard]] bool stopped() const { return stopped_; }
   [[nodiscard]] bool ended() const { return ended_; }
   [[nodiscard]] bool holding() const { return hold_ == Hold::wanted; }
-  [[nodiscard]] bool held() const { return hold_ == Hold::reached && in_flight_.empty(); }
+  [[nodiscard]] bool held() const { return hold_ == Hold::reached; }
+  [[nodiscard]] std::uint64_t waiting() const;
   /// Whether a read for this edge would find room.
   [[nodiscard]] bool wants() const;
   [[nodiscard]] Duplex::Stream* sink();

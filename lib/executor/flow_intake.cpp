@@ -18,11 +18,12 @@ constexpr std::size_t write_bytes = 256 * 1024;
 IntakeBody::IntakeBody(boost::asio::io_context& io, Intake::Hooks hooks)
     : io_(io), hooks_(std::move(hooks)) {}
 
-void IntakeBody::open(std::shared_ptr<Life> life, std::string first) {
+void IntakeBody::open(std::shared_ptr<Life> life, std::string first, Unaccepted unaccepted) {
   take_out_of_pipes();
   if (life_) life_->set_writer({});
   // In the order of the stream: what the last life had taken and not read, what it had not taken, the rest.
-  for (const std::string& each : in_flight_) first += each;
+  if (unaccepted == Unaccepted::follows)
+    for (const std::string& each : in_flight_) first += each;
   in_flight_.clear();
   kept_.replace(0, kept_at_, first);
   kept_at_ = 0;
@@ -69,6 +70,13 @@ bool IntakeBody::wants() const {
   // A merge keeps an unfinished line of each edge, whatever the life does.
   if (edges.size() > 1) return true;
   return life_ && !refused_ && !ending_ && hold_ != Hold::reached && !has_kept();
+}
+
+std::uint64_t IntakeBody::waiting() const {
+  std::uint64_t sum = kept_.size() - kept_at_;
+  for (const auto& each : edges)
+    sum += each->waiting.size() + (each->line.size() - each->line_at) + each->piped;
+  return sum;
 }
 
 Duplex::Stream* IntakeBody::sink() {

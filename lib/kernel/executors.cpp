@@ -31,6 +31,15 @@ Result<sockaddr_un> address_of(const std::string& path) {
   return address;
 }
 
+/// Whether somebody listens there: an executor of a daemon with another state directory, perhaps.
+bool is_served(const std::string& path) {
+  const auto address = address_of(path);
+  const UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  return address && socket &&
+         (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&*address), sizeof *address) == 0 ||
+          errno == EAGAIN);
+}
+
 /// Removes a directory with what is in it, one level deep: what a user put below is that user's to clean up.
 /// Nothing is followed out of it.
 void remove_directory(int parent, const char* name) {
@@ -133,7 +142,8 @@ void Executors::start() {
     if (name == "." || name == "..") continue;
     if (name.ends_with(socket_suffix)) name.resize(name.size() - socket_suffix.size());
     const session::Session* const live = kernel_.sessions().find(name + ".executor");
-    if (!live || live->ended()) names.push_back(std::move(name));
+    if ((!live || live->ended()) && !is_served(root() + "/" + name + std::string(socket_suffix)))
+      names.push_back(std::move(name));
   }
   ::closedir(listing);
   for (const std::string& name : names) remove_place(name);
@@ -158,6 +168,9 @@ Result<Executors::Place> Executors::make_place(const std::string& topology, uid_
     return Error(
         Code::permission_denied,
         "the directory " + directory + " is not the daemon's own: somebody else made it, or may write there");
+  if (is_served(path))
+    return Error(Code::already_exists, "an executor that this daemon does not know serves " + path +
+                                           ": it was started by a daemon with another state directory");
   remove_place(topology);
   // It goes with the last topology.
   if (::mkdir(directory.c_str(), 0711) != 0 && errno != EEXIST)
@@ -236,6 +249,11 @@ void Executors::session_ended(const session::Session& session) {
     (void)link;
   }
   remove_place(name);
+  // One that was killed has told nobody.
+  if (!session.view().exit_code)
+    kernel_.emit(
+        session, "kairo.topology.failed",
+        {{"topology", name}, {"message", std::string("its executor was ended before it could say why")}});
   std::vector<session::Session*> nodes;
   kernel_.sessions().for_each(0, [&](session::Session& each) {
     if (each.record().parent == session.key() && each.running()) nodes.push_back(&each);

@@ -139,6 +139,11 @@ void topology_up(Kernel& kernel, Call& call, api::TopologyUpParams params, Reply
                      .with("path", std::string("params.cwd")));
   const std::string name = params.topology.name;
   const session::Session* const former = kernel.sessions().find(session_of(name));
+  if (former && former->record().topology.empty())
+    return reply(
+        Error(Code::already_exists, "session \"" + session_of(name) +
+                                        "\" exists already, and is no topology's; nothing was started")
+            .with("name", name));
   if (former && !is_over(*former))
     return reply(Error(Code::already_exists, "topology \"" + name + "\" is up already; nothing was started")
                      .with("name", name));
