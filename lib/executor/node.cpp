@@ -18,6 +18,11 @@ std::string counted(std::uint64_t bytes) {
 
 }  // namespace
 
+std::chrono::milliseconds kill_grace(const api::TopologyNode& node) {
+  return std::chrono::milliseconds(
+      node.kill_grace_ms.value_or(static_cast<std::uint64_t>(default_kill.count())));
+}
+
 Node::Node(boost::asio::io_context& io, NodeHost& host, api::TopologyNode spec, std::string path)
     : io_(io),
       host_(host),
@@ -97,6 +102,10 @@ void Node::start_life(const std::shared_ptr<Current>& life, std::function<void(R
   life->life->start({[this, weak = std::weak_ptr(life), started = std::move(started)](Result<void> result) {
                        const auto held = weak.lock();
                        if (!held) return;
+                       if (over()) {
+                         if (result) held->life->end("not needed any more", std::chrono::milliseconds(0));
+                         return;
+                       }
                        if (result) on_started(held);
                        started(std::move(result));
                      },
@@ -110,16 +119,27 @@ void Node::start(std::function<void(Result<void>)> started) {
   start_life(current_, std::move(started));
 }
 
-void Node::let_flow() {
-  take_stream(current_, {}, false);
+Unaccepted Node::left_unaccepted(const Current& life) {
+  return life.end && life.spec.run_mode == api::RunMode::worker ? Unaccepted::is_in_first
+                                                                : Unaccepted::follows;
 }
 
-void Node::take_stream(const std::shared_ptr<Current>& life, std::string first, bool inherits) {
+void Node::let_flow() {
+  flowing_ = true;
+  take_stream(current_, {}, false);
+  // It may have ended already.
+  decide();
+}
+
+void Node::take_stream(const std::shared_ptr<Current>& life, std::string first, bool inherits,
+                       Unaccepted unaccepted) {
   state_ = api::NodeState::running;
   reason_.clear();
   given_again_ += first.size();
-  if (has_input() && !inherits) intake_.open(std::make_shared<Life>(life->life->input()), std::move(first));
+  if (has_input() && !inherits)
+    intake_.open(std::make_shared<Life>(life->life->input()), std::move(first), unaccepted);
   if (has_output()) outlet_.open(std::make_shared<Life>(life->life->output()));
+  if (winding_down_ && is_source()) ask_to_end(life);
 }
 
 void Node::on_started(const std::shared_ptr<Current>& life) {
@@ -175,12 +195,16 @@ void Node::on_output_ended(const Error*) {
 }
 
 void Node::on_unwanted() {
-  if (!current_ || current_->end) return;
-  current_->ending = true;
-  if (current_->spec.run_mode == api::RunMode::worker) return current_->life->end({}, {});
-  // As in a shell's pipeline: its next write fails.
-  if (auto output = current_->life->output()) output->destroy();
-  current_->output_ended = true;
+  if (!current_ || over() || current_->output_ended) return;
+  Current& life = *current_;
+  life.ending = true;
+  life.cut_short = true;
+  // As in a shell's pipeline: the next write of a process fails. What one that has ended still had to give is
+  // nobody's.
+  if (life.spec.run_mode == api::RunMode::worker && !life.end) life.life->end({}, {});
+  if (auto output = life.life->output()) output->destroy();
+  life.output_ended = true;
+  decide();
 }
 
 void Node::on_input_refused(const Error& why) {
@@ -248,12 +272,18 @@ void Node::told_heartbeat(const std::shared_ptr<Current>& life, const HeartbeatC
 // --- the end of a life -------------------------------------------------------------------------------
 
 void Node::decide() {
-  if (!current_ || over() || state_ == api::NodeState::held || state_ == api::NodeState::restarting) return;
+  if (!current_ || !flowing_ || over() || state_ == api::NodeState::held ||
+      state_ == api::NodeState::restarting)
+    return;
   Current& life = *current_;
   if (cutover_) {
     const CutoverState at = cutover_->state;
-    if (at == CutoverState::draining && (has_output() ? life.output_ended : life.end.has_value()))
+    // Its output may end because it dies: as long as it has bytes to read its own end is waited for.
+    if (at == CutoverState::draining && life.output_ended &&
+        (life.end || (has_output() && life.life->unread() == 0))) {
+      if (life.end && !life.end->in_order && !life.ending) tell_end(life, false);
       return step_cutover(CutoverEvent::old_drained);
+    }
     if (!life.end || !life.output_ended) return;
     if (at == CutoverState::killing) return step_cutover(CutoverEvent::old_drained);
     // It ended before its input was ended. In order: there is nothing left to replace.
@@ -267,9 +297,9 @@ void Node::decide() {
   if (!life.end || !life.output_ended) return;
   const bool asked = life.ending || winding_down_;
   const bool in_order = life.end->in_order || asked;
+  tell_end(life, in_order);
   const std::uint64_t unread = life.life->unread();
   const std::uint64_t consumed = given() - std::min(given(), unread);
-  tell_end(life, in_order);
   if (asked || (life.end->in_order && has_input() && intake_.ended() && unread == 0)) return finish();
   const auto lived = std::chrono::duration_cast<std::chrono::milliseconds>(SteadyClock::now() - life.began);
   if (life.end->in_order) {
@@ -321,19 +351,23 @@ void Node::restart_after(std::chrono::milliseconds delay) {
 
 void Node::restart() {
   ++restarts_;
+  starting_again_ = true;
   auto inheritance = current_->life->inheritance();
   const bool inherits = inheritance.has_value();
   // Kept until there is somebody to have it.
   auto first = std::make_shared<std::string>(std::exchange(carried_, {}));
+  const Unaccepted unaccepted = left_unaccepted(*current_);
   if (!inherits) *first += current_->life->take_unread();
   forget_life(current_);
   current_ = make_life(spec_, std::move(inheritance));
-  start_life(current_, [this, inherits, first](Result<void> result) {
+  start_life(current_, [this, inherits, unaccepted, first](Result<void> result) {
+    starting_again_ = false;
     if (over()) return;
-    if (result) return take_stream(current_, std::move(*first), inherits);
+    if (result) return take_stream(current_, std::move(*first), inherits, unaccepted);
     current_->end = LifeEnd{false, "cannot be started again: " + result.error().message};
     current_->output_ended = true;
     carried_ = std::move(*first);
+    if (cutover_) return step_cutover(CutoverEvent::old_gone);
     failed(current_->end->text);
   });
 }
@@ -346,7 +380,7 @@ void Node::give_up(const std::string& why) {
     host_.node_event(*this, "held", {{"message", why}});
     return host_.node_changed(*this);
   }
-  remaining_ = current_->life->unread();
+  remaining_ = current_->life->unread() + intake_.waiting();
   state_ = api::NodeState::failed;
   host_.node_event(*this, "failed", {{"message", why}});
   outlet_.finish();
@@ -355,8 +389,9 @@ void Node::give_up(const std::string& why) {
 }
 
 void Node::finish() {
-  remaining_ = current_->life->unread();
-  drained_ = remaining_ == 0 && knows_unread(*current_) && (!current_->ending || !has_input());
+  remaining_ = current_->life->unread() + intake_.waiting();
+  drained_ = remaining_ == 0 && knows_unread(*current_) && !current_->cut_short &&
+             (!current_->ending || !has_input());
   state_ = api::NodeState::finished;
   host_.node_event(*this, "finished", {{"bytesIn", given()}, {"bytesOut", outlet_.bytes()}});
   outlet_.finish();
@@ -368,8 +403,7 @@ void Node::finish() {
 
 void Node::ask_to_end(const std::shared_ptr<Current>& life) {
   life->ending = true;
-  const std::chrono::milliseconds grace(
-      life->spec.kill_grace_ms.value_or(static_cast<std::uint64_t>(default_kill.count())));
+  const std::chrono::milliseconds grace = kill_grace(life->spec);
   if (!life->control) return life->life->end("the topology goes down", grace);
   host_.hub().shutdown(life->spec.id, life->generation, "the node is to end", grace,
                        [this, weak = std::weak_ptr(life), grace](bool acknowledged) {
@@ -387,33 +421,33 @@ void Node::wind_down(std::chrono::milliseconds) {
     if (cutover_->state == CutoverState::starting || cutover_->state == CutoverState::holding)
       step_cutover(CutoverEvent::new_failed);
   }
-  if (state_ == api::NodeState::restarting && !is_source()) {
-    if (is_starting()) return;
+  if (state_ == api::NodeState::restarting && (starting_again_ || !is_source())) {
     // One more life for what is still under way.
     restart_timer_.cancel();
-    return restart();
+    return starting_again_ ? void() : restart();
   }
   if (state_ == api::NodeState::held || state_ == api::NodeState::restarting) return finish();
   if (is_source() && current_) ask_to_end(current_);
 }
 
-void Node::terminate(const std::string& reason, std::chrono::milliseconds grace) {
+void Node::terminate(const std::string& reason) {
   winding_down_ = true;
-  terminated_ = true;
+  flowing_ = true;
   restart_timer_.cancel();
   if (cutover_) {
+    // Whatever its state: neither of the two goes on.
     cutover_->reason = reason;
-    step_cutover(CutoverEvent::new_failed);
+    cutover_->state = CutoverState::rolled_back;
+    roll_back();
   }
-  for (const auto& each : leaving_) each->life->end(reason, grace);
+  for (const auto& each : leaving_) each->life->end(reason, kill_grace(each->spec));
   if (over()) return;
-  if (is_starting()) current_->life->end(reason, grace);
   if (!current_ || current_->end || !current_->started) return finish();
   current_->ending = true;
-  current_->life->end(reason, grace);
+  current_->life->end(reason, kill_grace(current_->spec));
   // Nobody is to wait for what it still says.
   if (auto output = current_->life->output()) output->destroy();
-  current_->output_ended = true;
+  if (!std::exchange(current_->output_ended, true)) current_->cut_short = true;
 }
 
 }  // namespace kairo::executor

@@ -47,6 +47,9 @@ inline constexpr std::chrono::milliseconds default_kill{5000};
 inline constexpr std::chrono::milliseconds default_health_timeout{10'000};
 inline constexpr std::chrono::milliseconds default_health{500};
 
+/// From SIGTERM to SIGKILL.
+std::chrono::milliseconds kill_grace(const api::TopologyNode& node);
+
 /// What a node tells of, and asks of, the topology that it is part of.
 class NodeHost {
  public:
@@ -108,7 +111,7 @@ class Node {
   /// end when their input does.
   void wind_down(std::chrono::milliseconds drain);
   /// Ends it whatever it still has.
-  void terminate(const std::string& reason, std::chrono::milliseconds grace);
+  void terminate(const std::string& reason);
 
   // From the control hub.
   void on_hello(std::uint64_t generation);
@@ -126,7 +129,8 @@ class Node {
     bool control = false;
     bool output_ended = false;
     bool end_told = false;
-    bool ending = false;  ///< It was asked to end, or nobody wants its output: no end of it is a failure.
+    bool cut_short = false;  ///< Its output was not taken to its end.
+    bool ending = false;     ///< It was asked to end, or nobody wants its output: no end of it is a failure.
     std::optional<LifeEnd> end;
     std::optional<HeartbeatMonitor> heartbeat;
     std::optional<std::string> killed_for;
@@ -137,7 +141,10 @@ class Node {
 
   std::shared_ptr<Current> make_life(const api::TopologyNode& spec, std::optional<Inheritance> inheritance);
   void start_life(const std::shared_ptr<Current>& life, std::function<void(Result<void>)> started);
-  void take_stream(const std::shared_ptr<Current>& life, std::string first, bool inherits);
+  void take_stream(const std::shared_ptr<Current>& life, std::string first, bool inherits,
+                   Unaccepted unaccepted = Unaccepted::follows);
+  /// Of a life that has ended: whether its take_unread() has what it had not accepted.
+  [[nodiscard]] static Unaccepted left_unaccepted(const Current& life);
   void on_started(const std::shared_ptr<Current>& life);
   void on_ended(const std::shared_ptr<Current>& life, const LifeEnd& end);
   void on_output_ended(const Error* why);
@@ -193,8 +200,9 @@ class Node {
   std::uint64_t given_again_ = 0;
   std::uint64_t generation_ = 0;
   std::uint64_t restarts_ = 0;
+  bool flowing_ = false;         ///< Before let_flow(), or terminate(), no end is decided upon.
+  bool starting_again_ = false;  ///< A restart has begun, and is not done.
   bool winding_down_ = false;
-  bool terminated_ = false;
   bool drained_ = false;
   std::uint64_t remaining_ = 0;
 };

@@ -76,8 +76,17 @@ void Node::step_cutover(CutoverEvent event) {
 }
 
 void Node::hold_input() {
-  cutover_->timer.cancel();
   cutover_->hold_began = SteadyClock::now();
+  // A border need not come: half a line, and then nothing.
+  cutover_->timer.expires_after(cutover_->drain_timeout);
+  cutover_->timer.async_wait(
+      [this, next = std::weak_ptr(cutover_->next)](const boost::system::error_code& error) {
+        if (error || !cutover_ || cutover_->next != next.lock() || cutover_->state != CutoverState::holding)
+          return;
+        cutover_->reason = "the node's input did not come to a border within " +
+                           std::to_string(cutover_->drain_timeout.count()) + " ms";
+        step_cutover(CutoverEvent::new_failed);
+      });
   const auto held = [this, next = std::weak_ptr(cutover_->next)] {
     if (cutover_ && cutover_->next == next.lock()) step_cutover(CutoverEvent::held);
   };
@@ -103,7 +112,7 @@ void Node::switch_over() {
   result.new_node.bytes_in = first.size();
   spec_ = cutover_->replacement;
   backoff_.reset();
-  take_stream(current_, std::move(first), false);
+  take_stream(current_, std::move(first), false, left_unaccepted(*old));
   if (cutover_->hold_began)
     result.hold_ms =
         std::chrono::duration<double, std::milli>(SteadyClock::now() - *cutover_->hold_began).count();
@@ -113,7 +122,7 @@ void Node::switch_over() {
     leaving_.push_back(old);
     old->ending = true;
     old->health_timer = std::make_unique<boost::asio::steady_timer>(io_);
-    old->health_timer->expires_after(default_kill);
+    old->health_timer->expires_after(kill_grace(old->spec));
     old->health_timer->async_wait([weak = std::weak_ptr(old)](const boost::system::error_code& error) {
       const auto left = weak.lock();
       if (!error && left && !left->end) left->life->end("replaced", std::chrono::milliseconds(0));
@@ -122,7 +131,6 @@ void Node::switch_over() {
   answer_cutover(false);
   if (current_->end) return decide();
   // The topology has begun to end meanwhile.
-  if (terminated_) return terminate("the topology ends", default_kill);
   if (winding_down_ && is_source()) ask_to_end(current_);
 }
 
@@ -133,6 +141,7 @@ void Node::roll_back() {
   result.old_node.process_id = process_id();
   result.old_node.bytes_in = intake_.life_bytes();
   result.old_node.bytes_out = outlet_.life_bytes();
+  result.old_node.remaining = current_->life->unread();
   result.new_node.process_id = failed->life->process_id();
   if (cutover_->hold_began)
     result.hold_ms =
@@ -142,11 +151,11 @@ void Node::roll_back() {
   } else {
     failed->ending = true;
     leaving_.push_back(failed);
-    failed->life->end("rolled back", default_kill);
+    failed->life->end("rolled back", kill_grace(failed->spec));
   }
   answer_cutover(true);
   // What would have followed without the cutover.
-  if (state_ == api::NodeState::restarting && !winding_down_)
+  if (state_ == api::NodeState::restarting && !winding_down_ && !starting_again_)
     return restart_after(std::chrono::milliseconds(0));
   if (current_->end) decide();
 }

@@ -9,6 +9,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <sys/types.h>
@@ -31,7 +32,7 @@ class Executors {
   Executors(const Executors&) = delete;
   Executors& operator=(const Executors&) = delete;
 
-  /// Once all sessions are known: removes the places of those that are gone.
+  /// Once all sessions are known: ends the nodes, and removes the places, of those that are gone.
   void start();
   void stop();
 
@@ -53,6 +54,8 @@ class Executors {
  private:
   class Link;
   [[nodiscard]] std::string root() const;
+  /// Nodes whose executor has ended: of that key, or all.
+  void end_orphans(std::optional<std::uint64_t> of);
   std::shared_ptr<Link> link_to(const session::Session& executor, Error& why);
 
   Kernel& kernel_;

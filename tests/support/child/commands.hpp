@@ -38,6 +38,7 @@ void lines(Args& args);
 void bytes(Args& args);
 void cat(Args& args);
 void connect_named(Args& args);
+void copy(Args& args);
 void read_slowly(Args& args);
 void verify_stdin(Args& args);
 void await_line(Args& args);

@@ -33,6 +33,8 @@ constexpr Command commands[] = {
     {"connect", "", connect_named,
      "connects stdin to the socket of KAIRO_NODE_INPUT and stdout to that of KAIRO_NODE_OUTPUT, where they "
      "are"},
+    {"copy", "BYTES", copy,
+     "copies so many bytes of stdin to stdout and reads no further; where stdin ends before, ends with 0"},
     {"read-slowly", "BYTES_PER_READ MS", read_slowly, "reads stdin so, then prints `read TOTAL`"},
     {"verify-stdin", "", verify_stdin,
      "reads stdin to its end; prints `ok TOTAL`, or `wrong AT` and exits with 1"},
