@@ -411,7 +411,9 @@ struct NodeEnd {
         field("bytesIn", &S::bytes_in, "Bytes that all its lives together were given"),
         field("bytesOut", &S::bytes_out, "Bytes that all its lives together gave"),
         field("drained", &S::drained, "Whether its output was taken to the end"),
-        field("remaining", &S::remaining, "Bytes that it was given and had not read at its end"));
+        field(
+            "remaining", &S::remaining,
+            "Bytes that were for it and that it had not read at its end, those on their way to it included"));
   }
 };
 

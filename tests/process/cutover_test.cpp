@@ -70,7 +70,13 @@ TEST_CASE("two nodes of a row are replaced at the same time, again and again") {
     }
   }
   const auto result = rig.down();
-  CHECK(result.drained);
+  for (const auto& each : result.nodes) {
+    CAPTURE(each.id);
+    CAPTURE(each.bytes_in);
+    CAPTURE(each.bytes_out);
+    CHECK(each.remaining == 0);
+    CHECK(each.drained);
+  }
   rig.end();
   CHECK(rig.verdict() == "ok " + std::to_string(result.nodes[0].bytes_out) + "\n");
 }
@@ -122,7 +128,13 @@ TEST_CASE(
   // What was rolled back has gone.
   CHECK(wait(rig.client(), *silent->new_node.process_id).status == api::Status::killed);
   const auto result = rig.down();
-  CHECK(result.drained);
+  for (const auto& each : result.nodes) {
+    CAPTURE(each.id);
+    CAPTURE(each.bytes_in);
+    CAPTURE(each.bytes_out);
+    CHECK(each.remaining == 0);
+    CHECK(each.drained);
+  }
   rig.end();
   CHECK(rig.verdict() == "ok " + std::to_string(result.nodes[0].bytes_out) + "\n");
 }

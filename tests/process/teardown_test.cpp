@@ -64,7 +64,9 @@ TEST_CASE("a node that does not drain is ended, and reported with what remains")
   for (const auto& each : result.nodes) {
     if (each.id != "stuck") continue;
     CHECK_FALSE(each.drained);
-    CHECK(each.remaining == each.bytes_in - 1000);
+    // All that the source gave, whether it was still on its way or not, but for what was read.
+    CHECK(each.remaining >= each.bytes_in - 1000);
+    CHECK(each.remaining == result.nodes.front().bytes_out - 1000);
   }
   CHECK(result.nodes.size() == 3);
   CHECK(rig.end().exit_code == 0);

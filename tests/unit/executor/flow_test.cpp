@@ -194,7 +194,6 @@ void replace_under_load(Carrier carrier, Boundary boundary, unsigned cycles) {
     CHECK_FALSE(held);  // from the loop
     loop.until([&] { return held; }, step);
     CHECK(to.intake.held());
-    const std::uint64_t given = to.intake.life_bytes();
     if (i % 10 == 9) {
       // Rolled back: the old one goes on.
       to.intake.release();
@@ -202,7 +201,7 @@ void replace_under_load(Carrier carrier, Boundary boundary, unsigned cycles) {
     }
     to.intake.end_life();
     loop.until([&] { return to.in.ended(); }, step);
-    CHECK(life_bytes == given);
+    CHECK(to.intake.life_bytes() == life_bytes);
     if (boundary == Boundary::line) CHECK(reader.at_border());
     if (carrier == Carrier::opaque && i % 2 == 0)
       open_opaque(to);
