@@ -261,6 +261,14 @@ void Executors::session_ended(const session::Session& session) {
   end_orphans(session.key());
 }
 
+void Executors::session_began(session::Session& session) {
+  // Its start may have been under way when its executor ended.
+  const session::Session* const parent = kernel_.sessions().find_key(session.record().parent);
+  if (parent && parent->ended() && !parent->record().topology.empty())
+    kernel_.terminate(session, api::EndReason::owner_gone, parent->record().owner,
+                      std::chrono::milliseconds(session.record().kill_grace_ms));
+}
+
 void Executors::end_orphans(std::optional<std::uint64_t> of) {
   std::vector<std::pair<session::Session*, const session::Session*>> orphans;
   kernel_.sessions().for_each(0, [&](session::Session& each) {

@@ -48,7 +48,8 @@ class Executors {
   /// executor cannot be reached, or ends before it has answered.
   void ask(const session::Session& executor, std::string_view method, std::string_view params, Answer answer);
 
-  /// Of whatever session: an executor's nodes end with it.
+  /// Of whatever session: an executor's nodes end with it, and what is started after that, too.
+  void session_began(session::Session& session);
   void session_ended(const session::Session& session);
 
  private:

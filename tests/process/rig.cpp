@@ -101,9 +101,11 @@ api::TopologyStatus Rig::status() {
 }
 
 api::NodeStatus Rig::node(const std::string& id) {
-  for (const auto& each : status().nodes)
+  const auto now = status();
+  for (const auto& each : now.nodes)
     if (each.id == id) return each;
-  throw std::runtime_error("the topology has no node " + id + " (any more)");
+  throw std::runtime_error("the topology has no node " + id + " (any more): " + now.reason.value_or("") +
+                           "\n" + said());
 }
 
 api::CutoverParams Rig::cutover_of(const std::string& node, api::Replacement with) const {
@@ -148,6 +150,12 @@ std::vector<NodeEvent> Rig::events(const std::string& type) {
     if (!page.next) return out;
     params.since_seq = page.next;
   }
+}
+
+bool Rig::runs(const std::string& id) {
+  auto session =
+      client_.call<api::ProcessSession>("process.status", api::IdParams{id}, SteadyClock::now() + patience);
+  return session.ok() && session->status == api::Status::running;
 }
 
 void Rig::await_event(const std::string& type, std::size_t count) {

@@ -89,6 +89,8 @@ class Rig {
 
   api::TopologyStatus status();
   api::NodeStatus node(const std::string& id);
+  /// Whether that session is there, and has not ended.
+  bool runs(const std::string& id);
   Result<api::CutoverResult> try_cutover(const api::CutoverParams& params);
   api::CutoverResult cutover(const std::string& node, api::Replacement with,
                              api::Boundary boundary = api::Boundary::bytes);
