@@ -20,7 +20,7 @@ enum class CutoverState { starting, holding, draining, killing, switched, rolled
 
 enum class CutoverEvent {
   new_healthy,
-  new_failed,   ///< It ended, could not be started, or was not healthy in time.
+  new_failed,   ///< It ended, could not be started, or was not healthy in time; or no border came in time.
   held,         ///< Everything before the border was accepted by the old node.
   old_drained,  ///< The old node's output has come to its end, and so has the node.
   old_gone,     ///< The old node ended before its input was.

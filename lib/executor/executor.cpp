@@ -177,6 +177,7 @@ void Executor::node_started(const std::string& path, Result<void> result) {
     for (const auto& each : nodes_) each->let_flow();
     topology_event("started", {{"nodes", std::uint64_t{nodes_.size()}}});
     up_answer_(reflect::to_msgpack(status()));
+    if (down_once_up_) begin_down(*down_once_up_);
   });
 }
 
@@ -268,14 +269,21 @@ void Executor::fail(const std::string& why) {
 
 void Executor::terminate_all(const std::string& reason) {
   for (const std::size_t i : topology::in_flow_order(topology_))
-    if (i < nodes_.size()) nodes_[i]->terminate(reason, default_kill);
+    if (i < nodes_.size()) nodes_[i]->terminate(reason);
 }
 
 void Executor::down(std::chrono::milliseconds drain, Server::Answer answer) {
-  if (!is_up_ || starting_ != 0)
-    return answer(Error(Code::not_running, "the topology is not up yet; nothing was ended"));
+  if (!is_up_) return answer(Error(Code::not_running, "the topology is not up yet; nothing was ended"));
   down_answers_.push_back(std::move(answer));
-  if (state_ != api::TopologyState::running) return look_whether_over();
+  if (state_ == api::TopologyState::starting)
+    down_once_up_ = drain;
+  else if (state_ == api::TopologyState::running)
+    begin_down(drain);
+  else
+    look_whether_over();
+}
+
+void Executor::begin_down(std::chrono::milliseconds drain) {
   state_ = api::TopologyState::stopping;
   topology_event("stopping", {{"drainTimeoutMs", static_cast<std::uint64_t>(drain.count())}});
   timer_.expires_after(drain);

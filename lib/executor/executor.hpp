@@ -59,6 +59,7 @@ class Executor final : public NodeHost {
   void node_started(const std::string& path, Result<void> result);
   void cutover(const api::CutoverParams& params, const Server::Answer& answer);
   void down(std::chrono::milliseconds drain, Server::Answer answer);
+  void begin_down(std::chrono::milliseconds drain);
   void fail(const std::string& why);
   void terminate_all(const std::string& reason);
   void look_whether_over();
@@ -90,6 +91,7 @@ class Executor final : public NodeHost {
   std::optional<Error> start_error_;
   Server::Answer up_answer_;
   std::vector<Server::Answer> down_answers_;
+  std::optional<std::chrono::milliseconds> down_once_up_;  ///< Asked for while it came up.
   int exit_code_ = 1;
 };
 

@@ -18,6 +18,11 @@ std::string counted(std::uint64_t bytes) {
 
 }  // namespace
 
+std::chrono::milliseconds kill_grace(const api::TopologyNode& node) {
+  return std::chrono::milliseconds(
+      node.kill_grace_ms.value_or(static_cast<std::uint64_t>(default_kill.count())));
+}
+
 Node::Node(boost::asio::io_context& io, NodeHost& host, api::TopologyNode spec, std::string path)
     : io_(io),
       host_(host),
@@ -96,6 +101,10 @@ void Node::start_life(const std::shared_ptr<Current>& life, std::function<void(R
   life->life->start({[this, weak = std::weak_ptr(life), started = std::move(started)](Result<void> result) {
                        const auto held = weak.lock();
                        if (!held) return;
+                       if (over()) {
+                         if (result) held->life->end("not needed any more", std::chrono::milliseconds(0));
+                         return;
+                       }
                        if (result) on_started(held);
                        started(std::move(result));
                      },
@@ -110,7 +119,10 @@ void Node::start(std::function<void(Result<void>)> started) {
 }
 
 void Node::let_flow() {
+  flowing_ = true;
   take_stream(current_, {}, false);
+  // It may have ended already.
+  decide();
 }
 
 void Node::take_stream(const std::shared_ptr<Current>& life, std::string first, bool inherits) {
@@ -119,6 +131,7 @@ void Node::take_stream(const std::shared_ptr<Current>& life, std::string first, 
   given_again_ += first.size();
   if (has_input() && !inherits) intake_.open(std::make_shared<Life>(life->life->input()), std::move(first));
   if (has_output()) outlet_.open(std::make_shared<Life>(life->life->output()));
+  if (winding_down_ && is_source()) ask_to_end(life);
 }
 
 void Node::on_started(const std::shared_ptr<Current>& life) {
@@ -241,18 +254,26 @@ void Node::told_heartbeat(const std::shared_ptr<Current>& life, const HeartbeatC
 // --- the end of a life -------------------------------------------------------------------------------
 
 void Node::decide() {
-  if (!current_ || over() || state_ == api::NodeState::held || state_ == api::NodeState::restarting) return;
+  if (!current_ || !flowing_ || over() || state_ == api::NodeState::held ||
+      state_ == api::NodeState::restarting)
+    return;
   Current& life = *current_;
   if (cutover_) {
     const CutoverState at = cutover_->state;
-    if (at == CutoverState::draining && (has_output() ? life.output_ended : life.end.has_value()))
+    // Its output may end because it dies: as long as it has bytes to read its own end is waited for.
+    if (at == CutoverState::draining && life.output_ended &&
+        (life.end || (has_output() && life.life->unread() == 0))) {
+      if (life.end && !life.end->in_order && !life.ending) tell_end(life, false);
       return step_cutover(CutoverEvent::old_drained);
+    }
     if (!life.end || !life.output_ended) return;
     if (at == CutoverState::killing) return step_cutover(CutoverEvent::old_drained);
     // It ended before its input was ended. In order: there is nothing left to replace.
     if (!life.end->in_order && !life.ending) {
       state_ = api::NodeState::restarting;
       reason_ = "the node " + life.end->text;
+      cutover_->undecided = true;
+      tell_end(life, false);
       return step_cutover(CutoverEvent::old_gone);
     }
     cutover_->reason = "the node came to its end meanwhile";
@@ -261,14 +282,8 @@ void Node::decide() {
   if (!life.end || !life.output_ended) return;
   const bool asked = life.ending || winding_down_;
   const bool in_order = life.end->in_order || asked;
+  tell_end(life, in_order);
   const std::uint64_t unread = life.life->unread();
-  const std::uint64_t consumed = given() - std::min(given(), unread);
-  host_.node_event(*this, in_order ? "ended" : "crashed",
-                   {{"generation", life.generation},
-                    {"message", life.killed_for.value_or(life.end->text)},
-                    {"consumed", consumed},
-                    {"unread", unread},
-                    {"bytesOut", outlet_.bytes()}});
   if (asked || (life.end->in_order && has_input() && intake_.ended() && unread == 0)) return finish();
   const auto lived = std::chrono::duration_cast<std::chrono::milliseconds>(SteadyClock::now() - life.began);
   if (life.end->in_order) {
@@ -276,8 +291,19 @@ void Node::decide() {
     const RestartDecision decision = backoff_.ended(NodeEnd::finished, lived);
     return decision.restart ? restart_after(decision.delay) : finish();
   }
-  failed(life.killed_for.value_or(life.end->text) + ", having consumed " + counted(consumed) + ", with " +
-         counted(unread) + " unread");
+  failed(life.killed_for.value_or(life.end->text) + ", having consumed " +
+         counted(given() - std::min(given(), unread)) + ", with " + counted(unread) + " unread");
+}
+
+void Node::tell_end(Current& life, bool in_order) {
+  if (std::exchange(life.end_told, true)) return;
+  const std::uint64_t unread = life.life->unread();
+  host_.node_event(*this, in_order ? "ended" : "crashed",
+                   {{"generation", life.generation},
+                    {"message", life.killed_for.value_or(life.end->text)},
+                    {"consumed", given() - std::min(given(), unread)},
+                    {"unread", unread},
+                    {"bytesOut", outlet_.bytes()}});
 }
 
 void Node::failed(const std::string& text) {
@@ -301,6 +327,7 @@ void Node::restart_after(std::chrono::milliseconds delay) {
 
 void Node::restart() {
   ++restarts_;
+  starting_again_ = true;
   auto inheritance = current_->life->inheritance();
   const bool inherits = inheritance.has_value();
   // Kept until there is somebody to have it.
@@ -309,10 +336,12 @@ void Node::restart() {
   forget_life(current_);
   current_ = make_life(spec_, std::move(inheritance));
   start_life(current_, [this, inherits, first](Result<void> result) {
+    starting_again_ = false;
     if (result) return take_stream(current_, std::move(*first), inherits);
     current_->end = LifeEnd{false, "cannot be started again: " + result.error().message};
     current_->output_ended = true;
     carried_ = std::move(*first);
+    if (cutover_) return step_cutover(CutoverEvent::old_gone);
     failed(current_->end->text);
   });
 }
@@ -347,8 +376,7 @@ void Node::finish() {
 
 void Node::ask_to_end(const std::shared_ptr<Current>& life) {
   life->ending = true;
-  const std::chrono::milliseconds grace(
-      life->spec.kill_grace_ms.value_or(static_cast<std::uint64_t>(default_kill.count())));
+  const std::chrono::milliseconds grace = kill_grace(life->spec);
   if (!life->control) return life->life->end("the topology goes down", grace);
   host_.hub().shutdown(life->spec.id, life->generation, "the node is to end", grace,
                        [this, weak = std::weak_ptr(life), grace](bool acknowledged) {
@@ -366,27 +394,30 @@ void Node::wind_down(std::chrono::milliseconds) {
     if (cutover_->state == CutoverState::starting || cutover_->state == CutoverState::holding)
       step_cutover(CutoverEvent::new_failed);
   }
-  if (state_ == api::NodeState::restarting && !is_source()) {
+  if (state_ == api::NodeState::restarting && (starting_again_ || !is_source())) {
     // One more life for what is still under way.
     restart_timer_.cancel();
-    return restart();
+    return starting_again_ ? void() : restart();
   }
   if (state_ == api::NodeState::held || state_ == api::NodeState::restarting) return finish();
   if (is_source() && current_) ask_to_end(current_);
 }
 
-void Node::terminate(const std::string& reason, std::chrono::milliseconds grace) {
+void Node::terminate(const std::string& reason) {
   winding_down_ = true;
+  flowing_ = true;
   restart_timer_.cancel();
   if (cutover_) {
+    // Whatever its state: neither of the two goes on.
     cutover_->reason = reason;
-    step_cutover(CutoverEvent::new_failed);
+    cutover_->state = CutoverState::rolled_back;
+    roll_back();
   }
-  for (const auto& each : leaving_) each->life->end(reason, grace);
+  for (const auto& each : leaving_) each->life->end(reason, kill_grace(each->spec));
   if (over()) return;
   if (!current_ || current_->end || !current_->started) return finish();
   current_->ending = true;
-  current_->life->end(reason, grace);
+  current_->life->end(reason, kill_grace(current_->spec));
   // Nobody is to wait for what it still says.
   if (auto output = current_->life->output()) output->destroy();
   current_->output_ended = true;

@@ -47,6 +47,9 @@ inline constexpr std::chrono::milliseconds default_kill{5000};
 inline constexpr std::chrono::milliseconds default_health_timeout{10'000};
 inline constexpr std::chrono::milliseconds default_health{500};
 
+/// From SIGTERM to SIGKILL.
+std::chrono::milliseconds kill_grace(const api::TopologyNode& node);
+
 /// What a node tells of, and asks of, the topology that it is part of.
 class NodeHost {
  public:
@@ -105,7 +108,7 @@ class Node {
   /// end when their input does.
   void wind_down(std::chrono::milliseconds drain);
   /// Ends it whatever it still has.
-  void terminate(const std::string& reason, std::chrono::milliseconds grace);
+  void terminate(const std::string& reason);
 
   // From the control hub.
   void on_hello(std::uint64_t generation);
@@ -122,6 +125,7 @@ class Node {
     bool healthy = false;
     bool control = false;
     bool output_ended = false;
+    bool end_told = false;
     bool ending = false;  ///< It was asked to end, or nobody wants its output: no end of it is a failure.
     std::optional<LifeEnd> end;
     std::optional<HeartbeatMonitor> heartbeat;
@@ -143,6 +147,7 @@ class Node {
   void watch_heartbeats(const std::shared_ptr<Current>& life);
   void told_heartbeat(const std::shared_ptr<Current>& life, const HeartbeatChange& change);
   void decide();
+  void tell_end(Current& life, bool in_order);
   void failed(const std::string& text);
   void restart_after(std::chrono::milliseconds delay);
   void restart();
@@ -182,6 +187,8 @@ class Node {
   std::uint64_t given_again_ = 0;
   std::uint64_t generation_ = 0;
   std::uint64_t restarts_ = 0;
+  bool flowing_ = false;         ///< Before let_flow(), or terminate(), no end is decided upon.
+  bool starting_again_ = false;  ///< A restart has begun, and is not done.
   bool winding_down_ = false;
   bool drained_ = false;
   std::uint64_t remaining_ = 0;

@@ -73,8 +73,17 @@ void Node::step_cutover(CutoverEvent event) {
 }
 
 void Node::hold_input() {
-  cutover_->timer.cancel();
   cutover_->hold_began = SteadyClock::now();
+  // A border need not come: half a line, and then nothing.
+  cutover_->timer.expires_after(cutover_->drain_timeout);
+  cutover_->timer.async_wait(
+      [this, next = std::weak_ptr(cutover_->next)](const boost::system::error_code& error) {
+        if (error || !cutover_ || cutover_->next != next.lock() || cutover_->state != CutoverState::holding)
+          return;
+        cutover_->reason = "the node's input did not come to a border within " +
+                           std::to_string(cutover_->drain_timeout.count()) + " ms";
+        step_cutover(CutoverEvent::new_failed);
+      });
   const auto held = [this, next = std::weak_ptr(cutover_->next)] {
     if (cutover_ && cutover_->next == next.lock()) step_cutover(CutoverEvent::held);
   };
@@ -109,7 +118,7 @@ void Node::switch_over() {
     leaving_.push_back(old);
     old->ending = true;
     old->health_timer = std::make_unique<boost::asio::steady_timer>(io_);
-    old->health_timer->expires_after(default_kill);
+    old->health_timer->expires_after(kill_grace(old->spec));
     old->health_timer->async_wait([weak = std::weak_ptr(old)](const boost::system::error_code& error) {
       const auto left = weak.lock();
       if (!error && left && !left->end) left->life->end("replaced", std::chrono::milliseconds(0));
@@ -135,11 +144,15 @@ void Node::roll_back() {
   } else {
     failed->ending = true;
     leaving_.push_back(failed);
-    failed->life->end("rolled back", default_kill);
+    failed->life->end("rolled back", kill_grace(failed->spec));
   }
+  const bool undecided = cutover_->undecided;
   answer_cutover(true);
-  // The old node had ended meanwhile: what would have followed without the cutover.
-  if (state_ == api::NodeState::restarting && !winding_down_) restart_after(std::chrono::milliseconds(0));
+  if (state_ != api::NodeState::restarting || winding_down_ || starting_again_) return;
+  // The old node had ended: what would have followed without the cutover.
+  if (!undecided) return restart_after(std::chrono::milliseconds(0));
+  state_ = api::NodeState::running;
+  decide();
 }
 
 void Node::answer_cutover(bool rolled_back) {

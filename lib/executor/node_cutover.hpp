@@ -17,6 +17,7 @@ struct Node::Cutover {
   boost::asio::steady_timer timer;  ///< Of the new node's health, then of the drain.
   std::optional<SteadyTime> hold_began;
   bool killed = false;
+  bool undecided = false;  ///< The old node ended meanwhile: what follows is due if this is rolled back.
   std::string reason;
   api::CutoverResult result;
 };

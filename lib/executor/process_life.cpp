@@ -30,8 +30,10 @@ class ProcessLife final : public NodeLife {
     if (!made) return fail(std::move(made).error());
     describe(params);
     kernel_.spawn(std::move(params), std::move(descriptors),
-                  [this, alive = alive_](Result<api::ProcessSession> started) {
-                    if (*alive) on_started(std::move(started));
+                  [this, alive = alive_, &kernel = kernel_, id = id_](Result<api::ProcessSession> started) {
+                    if (*alive) return on_started(std::move(started));
+                    // Nobody wants it any more.
+                    if (started) kernel.cancel(id, "not needed any more", std::chrono::milliseconds(0));
                   });
   }
 

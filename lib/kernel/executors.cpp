@@ -119,6 +119,8 @@ std::string Executors::root() const {
 }
 
 void Executors::start() {
+  // An executor that ended without a daemon may have been known before its nodes were.
+  end_orphans({});
   const UniqueFd directory(::open(root().c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!directory) return;
   std::vector<std::string> names;
@@ -144,6 +146,8 @@ Result<Executors::Place> Executors::make_place(const std::string& topology, uid_
   const std::string path = directory + "/" + topology + std::string(socket_suffix);
   auto address = address_of(path);
   if (!address) return std::move(address).error();
+  if (auto longest = address_of(directory + "/" + topology + "/control.sock"); !longest)
+    return std::move(longest).error();
   if (::mkdir(directory.c_str(), 0711) != 0 && errno != EEXIST)
     return system_error("cannot make the directory " + directory, errno);
   UniqueFd root_fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
@@ -231,14 +235,28 @@ void Executors::session_ended(const session::Session& session) {
     (void)link;
   }
   remove_place(name);
-  std::vector<session::Session*> nodes;
+  end_orphans(session.key());
+}
+
+void Executors::session_began(session::Session& session) {
+  // Its start may have been under way when its executor ended.
+  const session::Session* const parent = kernel_.sessions().find_key(session.record().parent);
+  if (parent && parent->ended() && !parent->record().topology.empty())
+    kernel_.terminate(session, api::EndReason::owner_gone, parent->record().owner,
+                      std::chrono::milliseconds(session.record().kill_grace_ms));
+}
+
+void Executors::end_orphans(std::optional<std::uint64_t> of) {
+  std::vector<std::pair<session::Session*, const session::Session*>> orphans;
   kernel_.sessions().for_each(0, [&](session::Session& each) {
-    if (each.record().parent == session.key() && each.running()) nodes.push_back(&each);
+    if (!each.running() || (of && each.record().parent != *of)) return true;
+    const session::Session* const parent = kernel_.sessions().find_key(each.record().parent);
+    if (parent && parent->ended() && !parent->record().topology.empty()) orphans.emplace_back(&each, parent);
     return true;
   });
-  for (session::Session* const each : nodes)
-    kernel_.terminate(*each, api::EndReason::owner_gone, session.record().owner,
-                      std::chrono::milliseconds(each->record().kill_grace_ms));
+  for (const auto& [node, executor] : orphans)
+    kernel_.terminate(*node, api::EndReason::owner_gone, executor->record().owner,
+                      std::chrono::milliseconds(node->record().kill_grace_ms));
 }
 
 }  // namespace kairo::kernel

@@ -9,6 +9,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <sys/types.h>
@@ -31,7 +32,7 @@ class Executors {
   Executors(const Executors&) = delete;
   Executors& operator=(const Executors&) = delete;
 
-  /// Once all sessions are known: removes the places of those that are gone.
+  /// Once all sessions are known: ends the nodes, and removes the places, of those that are gone.
   void start();
   void stop();
 
@@ -47,12 +48,15 @@ class Executors {
   /// executor cannot be reached, or ends before it has answered.
   void ask(const session::Session& executor, std::string_view method, std::string_view params, Answer answer);
 
-  /// Of whatever session: an executor's nodes end with it.
+  /// Of whatever session: an executor's nodes end with it, and what is started after that, too.
+  void session_began(session::Session& session);
   void session_ended(const session::Session& session);
 
  private:
   class Link;
   [[nodiscard]] std::string root() const;
+  /// Nodes whose executor has ended: of that key, or all.
+  void end_orphans(std::optional<std::uint64_t> of);
   std::shared_ptr<Link> link_to(const session::Session& executor, Error& why);
 
   Kernel& kernel_;

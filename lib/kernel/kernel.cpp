@@ -130,6 +130,7 @@ void Kernel::began(session::Session& session, const std::shared_ptr<Client>& own
       terminate(*late, api::EndReason::timeout, {}, std::chrono::milliseconds(late->record().kill_grace_ms));
     });
   }
+  executors_->session_began(session);
 }
 
 void Kernel::terminate(session::Session& session, api::EndReason reason, const std::string& by,

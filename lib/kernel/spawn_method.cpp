@@ -318,6 +318,20 @@ Result<Plan> plan_spawn(Kernel& kernel, Call& call, const api::SpawnParams& para
   return plan;
 }
 
+/// What an earlier executor of the same topology started is its successor's to replace, if who started the
+/// successor may act on it.
+bool succeeds(const Kernel& kernel, const Client& client, const session::Session& existing) {
+  const session::Session* const own = kernel.sessions().find_key(client.principal().session_key());
+  if (!own || own->record().topology.empty()) return false;
+  const std::string_view path = existing.record().owned_by();
+  const std::size_t space = path.rfind(' ');
+  if (space == path.npos || !path.substr(space + 1).starts_with("process:" + own->id() + "#")) return false;
+  const std::string_view creator = path.substr(0, space), own_creator = own->record().owned_by();
+  return creator.starts_with(own_creator) &&
+         (creator.size() == own_creator.size() || creator[own_creator.size()] == '/' ||
+          creator[own_creator.size()] == ' ');
+}
+
 Error already_exists(const Kernel& kernel, const Client& client, const session::Session& existing,
                      bool replace) {
   Error error(Code::already_exists, "session \"" + existing.id() + "\" exists already" +
@@ -362,7 +376,8 @@ void spawn_session(Kernel& kernel, Call& call, api::SpawnParams params, const st
     return reply(
         Error(Code::already_exists, "session \"" + id + "\" is being started already; nothing was started"));
   if (const session::Session* existing = kernel.sessions().find(id)) {
-    const bool may = kernel.may_act(call.client->principal(), existing->record().owned_by());
+    const bool may = kernel.may_act(call.client->principal(), existing->record().owned_by()) ||
+                     succeeds(kernel, *call.client, *existing);
     if (!plan.replace || !may || !existing->ended() || existing->slot())
       return reply(already_exists(kernel, *call.client, *existing, plan.replace));
   }
