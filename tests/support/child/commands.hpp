@@ -37,6 +37,7 @@ void spew(Args& args);
 void lines(Args& args);
 void bytes(Args& args);
 void cat(Args& args);
+void copy(Args& args);
 void read_slowly(Args& args);
 void verify_stdin(Args& args);
 void await_line(Args& args);

@@ -30,6 +30,8 @@ constexpr Command commands[] = {
      "writes `line 0`, `line 1`, ..., padded with dots to LEN bytes before the newline"},
     {"bytes", "HEX [stdout|stderr]", bytes, "writes these bytes with one write"},
     {"cat", "", cat, "copies stdin to stdout until the end of stdin"},
+    {"copy", "BYTES", copy,
+     "copies so many bytes of stdin to stdout and reads no further; where stdin ends before, ends with 0"},
     {"read-slowly", "BYTES_PER_READ MS", read_slowly, "reads stdin so, then prints `read TOTAL`"},
     {"verify-stdin", "", verify_stdin,
      "reads stdin to its end; prints `ok TOTAL`, or `wrong AT` and exits with 1"},

@@ -83,6 +83,15 @@ void cat(Args&) {
   while (const size_t got = read_some(block, block_bytes)) write_all(1, block, got);
 }
 
+void copy(Args& args) {
+  for (uint64_t left = args.number("copy needs BYTES"); left > 0;) {
+    const size_t got = read_some(block, left < block_bytes ? static_cast<size_t>(left) : block_bytes);
+    if (got == 0) _exit(0);
+    write_all(1, block, got);
+    left -= got;
+  }
+}
+
 void read_slowly(Args& args) {
   const uint64_t per_read = args.number("read-slowly needs BYTES_PER_READ");
   const double pause_seconds = static_cast<double>(args.number("read-slowly needs MS")) / 1000;
