@@ -32,10 +32,10 @@ Error not_known(const std::string& method, const Error& why, const std::string& 
 
 Repeat repeat_of(std::string_view method) {
   static constexpr std::array<std::string_view, 23> safe{
-      "kernel.ping",     "kernel.info",    "kernel.introspect",  "process.status",      "process.list",
-      "process.wait",    "process.attach", "process.read",       "process.cancel",      "process.pause",
-      "process.resume",  "process.resize", "process.forget",     "process.stdin.close", "process.spawn",
-      "event.subscribe", "event.query",    "system.get_metrics", "device.list",         "device.claim",
+      "kernel.ping",     "kernel.info",     "kernel.introspect",  "process.status",      "process.list",
+      "process.wait",    "process.attach",  "process.read",       "process.cancel",      "process.pause",
+      "process.resume",  "process.resize",  "process.forget",     "process.stdin.close", "process.spawn",
+      "event.subscribe", "event.query",     "system.get_metrics", "device.list",         "device.claim",
       "device.release",  "topology.status", "topology.list"};
   return std::find(safe.begin(), safe.end(), method) != safe.end() ? Repeat::safe : Repeat::never;
 }

@@ -75,7 +75,8 @@ bool IntakeBody::wants() const {
 std::uint64_t IntakeBody::waiting() const {
   std::uint64_t sum = has_kept() ? kept_.size() - kept_at_ : 0;
   for (const auto& each : edges)
-    sum += each->waiting.size() + each->piped + each->line.size() - std::min(each->line.size(), each->line_at);
+    sum +=
+        each->waiting.size() + each->piped + each->line.size() - std::min(each->line.size(), each->line_at);
   return sum;
 }
 

@@ -59,7 +59,7 @@ void info(Kernel& kernel, Call&, api::NoParams, Reply<api::InfoResult> reply) {
   else
     out.confinement.untold.push_back("files, ports, signals: " + kernel.landlock_watch().why_not());
   out.features = {
-      {"pty", false},       {"limits", true},    {"permissions", out.confinement.missing.empty()},
+      {"pty", false},       {"limits", true},   {"permissions", out.confinement.missing.empty()},
       {"eventStore", true}, {"topology", true}, {"audit", kernel.audit().on() && !kernel.audit().failing()},
       {"descriptors", true}};
   out.features.merge(limit_features({kernel.link().keeper_version(), kernel.link().groups()}));
