@@ -178,6 +178,7 @@ class Node {
   // node_cutover.cpp
   void step_cutover(CutoverEvent event);
   void hold_input();
+  void await_takers();
   void switch_over();
   void roll_back();
   void answer_cutover(bool rolled_back);

@@ -69,6 +69,7 @@ void Node::step_cutover(CutoverEvent event) {
       cutover_->killed = true;
       cutover_->reason =
           "the old node had not drained within " + std::to_string(cutover_->drain_timeout.count()) + " ms";
+      await_takers();
       return current_->life->end("not drained in time", std::chrono::milliseconds(0));
     case CutoverAction::switch_over: return switch_over();
     case CutoverAction::roll_back: return roll_back();
@@ -94,6 +95,21 @@ void Node::hold_input() {
     intake_.hold(cutover_->boundary, held);
   else
     boost::asio::post(io_, held);
+}
+
+/// The nodes behind may take nothing, so that even a killed node's output does not come to its end: who asked
+/// is told, and the cutover goes on once they do.
+void Node::await_takers() {
+  cutover_->timer.expires_after(default_kill);
+  cutover_->timer.async_wait(
+      [this, next = std::weak_ptr(cutover_->next)](const boost::system::error_code& error) {
+        if (error || !cutover_ || cutover_->next != next.lock()) return;
+        const auto done = std::exchange(cutover_->done, [](Result<api::CutoverResult>) {});
+        done(Error(Code::timeout,
+                   "node \"" + id() + "\": " + cutover_->reason +
+                       " and was ended, but what it gave is not taken by the nodes behind it; the new node "
+                       "takes its place when it is"));
+      });
 }
 
 void Node::switch_over() {
