@@ -327,7 +327,8 @@ void Executor::end() {
     server_.stop();
     signals_.cancel();
     timer_.cancel();
-    io_.stop();
+    // Behind what closed connections still have to say: each is kept until then.
+    boost::asio::post(io_, [this] { io_.stop(); });
   });
 }
 
