@@ -11,6 +11,7 @@
 #include "context.hpp"
 #include "log_lines.hpp"
 #include "option_set.hpp"
+#include "topology/check.hpp"
 
 namespace kairo::ctl {
 namespace {
@@ -57,7 +58,7 @@ class TopologyLogs {
   }
 
  private:
-  [[nodiscard]] std::string executor() const { return options_.topology + ".executor"; }
+  [[nodiscard]] std::string executor() const { return topology::executor_session(options_.topology); }
 
   [[nodiscard]] Error nothing() const {
     const std::string what = options_.node.empty() ? "" : "the node \"" + options_.node + "\" of ";

@@ -290,7 +290,7 @@ void Executor::begin_down(std::chrono::milliseconds drain) {
   timer_.async_wait([this](const boost::system::error_code& error) {
     if (!error) terminate_all("not drained in time");
   });
-  for (const std::size_t i : topology::in_flow_order(topology_)) nodes_[i]->wind_down(drain);
+  for (const std::size_t i : topology::in_flow_order(topology_)) nodes_[i]->wind_down();
   look_whether_over();
 }
 

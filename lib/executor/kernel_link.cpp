@@ -187,15 +187,10 @@ void KernelLink::take_frames() {
     const std::uint64_t number = found->second;
     sent_.erase(found);
     if (!pending_.contains(number)) continue;
-    if (response->error) {
+    if (response->error)
       answered(number, api::read_error(*response->error));
-    } else {
-      std::string result;
-      reflect::Sink sink(result);
-      reflect::Packer packer(sink);
-      packer.pack(*response->result);
-      answered(number, std::move(result));
-    }
+    else
+      answered(number, reflect::packed(*response->result));
   }
 }
 

@@ -413,7 +413,7 @@ void Node::ask_to_end(const std::shared_ptr<Current>& life) {
                        });
 }
 
-void Node::wind_down(std::chrono::milliseconds) {
+void Node::wind_down() {
   if (over() || winding_down_) return;
   winding_down_ = true;
   if (cutover_) {

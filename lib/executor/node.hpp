@@ -109,7 +109,7 @@ class Node {
   void cutover(api::TopologyNode replacement, const api::CutoverParams& params, CutoverDone done);
   /// From now on no end of it is a failure and nothing starts it again. A source is asked to end; the others
   /// end when their input does.
-  void wind_down(std::chrono::milliseconds drain);
+  void wind_down();
   /// Ends it whatever it still has.
   void terminate(const std::string& reason);
 

@@ -13,6 +13,7 @@
 #include "api/envelope.hpp"
 #include "ipc/connection.hpp"
 #include "kernel/kernel.hpp"
+#include "topology/check.hpp"
 #include "wire/payload.hpp"
 
 namespace kairo::kernel {
@@ -93,15 +94,10 @@ class Executors::Link final : public ipc::Handler, public std::enable_shared_fro
       return Error(Code::invalid_request, "an executor answered what it was not asked");
     const Answer answer = std::move(found->second);
     pending_.erase(found);
-    if (response->error) {
+    if (response->error)
       answer(api::read_error(*response->error));
-    } else {
-      std::string result;
-      reflect::Sink sink(result);
-      reflect::Packer packer(sink);
-      packer.pack(*response->result);
-      answer(std::move(result));
-    }
+    else
+      answer(reflect::packed(*response->result));
     return {};
   }
   [[nodiscard]] bool has_output() const override { return false; }
@@ -143,7 +139,7 @@ void Executors::start() {
     std::string name = entry->d_name;
     if (name == "." || name == "..") continue;
     if (name.ends_with(socket_suffix)) name.resize(name.size() - socket_suffix.size());
-    const session::Session* const live = kernel_.sessions().find(name + ".executor");
+    const session::Session* const live = kernel_.sessions().find(topology::executor_session(name));
     if ((!live || live->ended()) && !is_served(root() + "/" + name + std::string(socket_suffix)))
       names.push_back(std::move(name));
   }

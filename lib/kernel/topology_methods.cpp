@@ -14,10 +14,6 @@ namespace {
 /// SIGTERM has the executor bring its topology down: time to drain, and to end what does not.
 constexpr std::uint64_t executor_grace_ms = 20'000;
 
-std::string session_of(const std::string& topology) {
-  return topology + ".executor";
-}
-
 /// The program of this daemon, by the path that it has now.
 std::string own_program() {
   char path[PATH_MAX];
@@ -36,14 +32,14 @@ Error unknown_topology(const std::string& name) {
 
 /// The executor of that topology, if the caller may act on it.
 Result<session::Session*> executor_of(const Kernel& kernel, const Call& call, const std::string& name) {
-  const session::Session* const known = kernel.sessions().find(session_of(name));
+  const session::Session* const known = kernel.sessions().find(topology::executor_session(name));
   if (!known || known->record().topology != name) return unknown_topology(name);
-  return kernel.reach(*call.client, session_of(name));
+  return kernel.reach(*call.client, topology::executor_session(name));
 }
 
 /// The sessions that executors of that topology have started.
 std::vector<session::Session*> nodes_of(Kernel& kernel, const std::string& topology) {
-  const std::string owner = "process:" + session_of(topology);
+  const std::string owner = "process:" + topology::executor_session(topology);
   std::vector<session::Session*> out;
   kernel.sessions().for_each(0, [&](session::Session& each) {
     if (each.record().owner == owner) out.push_back(&each);
@@ -84,7 +80,7 @@ api::TopologyStatus status_at_end(const session::Session& executor) {
 
 /// Calls `then` once the executor of that topology and all that it started have ended, or patience has.
 void when_gone(Kernel& kernel, const std::string& topology, long patience, std::function<void()> then) {
-  const session::Session* const executor = kernel.sessions().find(session_of(topology));
+  const session::Session* const executor = kernel.sessions().find(topology::executor_session(topology));
   bool gone = !executor || is_over(*executor);
   for (const session::Session* const node : nodes_of(kernel, topology)) gone = gone && is_over(*node);
   if (gone || patience <= 0) return then();
@@ -123,7 +119,7 @@ session::Session* running_executor(Kernel& kernel, const Call& call, const std::
     reply(std::move(executor).error());
     return nullptr;
   }
-  reply.audited([&](AuditedRequest& request) { request.about(session_of(name)); });
+  reply.audited([&](AuditedRequest& request) { request.about(topology::executor_session(name)); });
   if (!(*executor)->ended()) return *executor;
   reply(Error(Code::not_running, "topology \"" + name + "\" has ended").with("name", name));
   return nullptr;
@@ -138,16 +134,16 @@ void topology_up(Kernel& kernel, Call& call, api::TopologyUpParams params, Reply
     return reply(Error(Code::invalid_params, "params.cwd must be an absolute path")
                      .with("path", std::string("params.cwd")));
   const std::string name = params.topology.name;
-  const session::Session* const former = kernel.sessions().find(session_of(name));
+  const session::Session* const former = kernel.sessions().find(topology::executor_session(name));
   if (former && former->record().topology.empty())
     return reply(
-        Error(Code::already_exists, "session \"" + session_of(name) +
+        Error(Code::already_exists, "session \"" + topology::executor_session(name) +
                                         "\" exists already, and is no topology's; nothing was started")
             .with("name", name));
   if (former && !is_over(*former))
     return reply(Error(Code::already_exists, "topology \"" + name + "\" is up already; nothing was started")
                      .with("name", name));
-  if (kernel.starting.contains(session_of(name)))
+  if (kernel.starting.contains(topology::executor_session(name)))
     return reply(
         Error(Code::already_exists, "topology \"" + name + "\" is being started already; nothing was started")
             .with("name", name));
@@ -166,7 +162,7 @@ void topology_up(Kernel& kernel, Call& call, api::TopologyUpParams params, Reply
   }
 
   api::SpawnParams spawn;
-  spawn.id = session_of(name);
+  spawn.id = topology::executor_session(name);
   spawn.command = {own_program(), "executor"};
   api::SpawnOptions options;
   options.standard_input = api::StdinKind::fd;
@@ -179,33 +175,33 @@ void topology_up(Kernel& kernel, Call& call, api::TopologyUpParams params, Reply
   std::vector<UniqueFd> descriptors;
   descriptors.push_back(std::move(place->listening));
   Call as{call.client, call.correlation_id, call.causation_id, descriptors};
-  reply.audited([&](AuditedRequest& request) { request.about(session_of(name)); });
-  spawn_session(kernel, as, std::move(spawn), name,
-                [&kernel, client = call.client, name, params = reflect::to_msgpack(params),
-                 reply](Result<api::SpawnResult> started) {
-                  if (!started) {
-                    kernel.executors().remove_place(name);
-                    return reply(std::move(started).error());
-                  }
-                  const session::Session* const executor = kernel.sessions().find(session_of(name));
-                  if (!executor) return reply(unknown_topology(name));
-                  // The executor's session took the place of the former one. It cannot replace that one's
-                  // nodes itself: they are owned by the former, not by it.
-                  for (session::Session* const node : nodes_of(kernel, name))
-                    if (kernel.may_act(client->principal(), node->record().owned_by())) kernel.forget(*node);
-                  kernel.executors().ask(*executor, "topology.up", params,
-                                         [reply](Result<std::string> answer) {
-                                           if (!answer) return reply(std::move(answer).error());
-                                           reply.packed(reflect::Any{*std::move(answer)});
-                                         });
-                });
+  reply.audited([&](AuditedRequest& request) { request.about(topology::executor_session(name)); });
+  spawn_session(
+      kernel, as, std::move(spawn), name,
+      [&kernel, client = call.client, name, params = reflect::to_msgpack(params),
+       reply](Result<api::SpawnResult> started) {
+        if (!started) {
+          kernel.executors().remove_place(name);
+          return reply(std::move(started).error());
+        }
+        const session::Session* const executor = kernel.sessions().find(topology::executor_session(name));
+        if (!executor) return reply(unknown_topology(name));
+        // The executor's session took the place of the former one. It cannot replace that one's
+        // nodes itself: they are owned by the former, not by it.
+        for (session::Session* const node : nodes_of(kernel, name))
+          if (kernel.may_act(client->principal(), node->record().owned_by())) kernel.forget(*node);
+        kernel.executors().ask(*executor, "topology.up", params, [reply](Result<std::string> answer) {
+          if (!answer) return reply(std::move(answer).error());
+          reply.packed(reflect::Any{*std::move(answer)});
+        });
+      });
 }
 
 void topology_status(Kernel& kernel, Call& call, api::TopologyParams params,
                      Reply<api::TopologyStatus> reply) {
   auto executor = executor_of(kernel, call, params.name);
   if (!executor) return reply(std::move(executor).error());
-  reply.audited([&](AuditedRequest& request) { request.about(session_of(params.name)); });
+  reply.audited([&](AuditedRequest& request) { request.about(topology::executor_session(params.name)); });
   tell_status(kernel, params, (*executor)->key(), reply, executor_end_patience / executor_end_interval);
 }
 

@@ -26,6 +26,11 @@ inline constexpr std::size_t own_labels = 4;
 /// [A-Za-z0-9][A-Za-z0-9_-]{0,62}. No dot: a node's session is TOPOLOGY.NODE.GENERATION.
 bool is_valid_name(std::string_view name);
 
+/// The id of the session in which a topology's executor runs.
+inline std::string executor_session(const std::string& topology) {
+  return topology + ".executor";
+}
+
 /// E_INVALID_PARAMS with details.path below `path` ("params.topology") for the first thing that is wrong.
 Result<void> check(const api::Topology& topology, const std::string& path);
 
