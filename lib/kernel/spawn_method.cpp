@@ -461,11 +461,11 @@ void spawn_session(Kernel& kernel, Call& call, api::SpawnParams params, const st
           options.owner = true;
           result.subscription_id = owner->subscribe(session, options).id();
         }
+        const std::optional<std::string> subscription = result.subscription_id;
         // The answer stands in the outbox before the first event and the first chunk.
         reply(std::move(result));
         kernel.put_on_record(session);
-        kernel.began(session, result.subscription_id ? owner : nullptr,
-                     result.subscription_id.value_or(std::string()));
+        kernel.began(session, subscription ? owner : nullptr, subscription.value_or(std::string()));
         emit_spawned(kernel, session);
         if (kill_with_owner && owner)
           owner->kill_with.insert(session.key());

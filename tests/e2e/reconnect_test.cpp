@@ -315,7 +315,16 @@ TEST_CASE("a session that the next daemon does not know is told plainly") {
   const std::string id = spawned(place, {"--", "cat"});  // it ends with its keeper
   const auto attached = ctl(place, {"attach", id});
   const auto waiter = ctl(place, {"wait", id});
-  eventually([&] { return place.ctl({"ping"}).code == 0; }, "the daemon");
+  // Both must have been heard by the daemon that dies: what is asked of the next one for the first time is
+  // new to it.
+  REQUIRE(place.ctl({"write", id}, "heard\n").code == 0);
+  attached->await_out("heard\n");
+  eventually(
+      [&] {
+        const std::string counted = place.ctl({"metrics", "--prometheus"}).out;
+        return counted.find("kairo_requests_total{method=\"process.wait\"} ") != std::string::npos;
+      },
+      "the daemon has been asked to wait");
   attached->signal(SIGSTOP);
   waiter->signal(SIGSTOP);
   const Daemon::Pids pids = place.pids();

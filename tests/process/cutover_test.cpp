@@ -8,7 +8,7 @@ using namespace kairo::test;
 
 namespace {
 
-constexpr std::size_t cutovers = 1000 / scale;
+const std::size_t cutovers = 1000 / scale;
 
 /// What takes the place of the node, one after another: processes and modules in every order.
 api::Replacement nth(std::size_t i) {

@@ -58,7 +58,7 @@ TEST_CASE(
   piped.io = api::NodeIo::pipes;
   auto verifying = verifier();
   verifying.io = api::NodeIo::pipes;
-  constexpr std::uint64_t bytes = 64 * 1024 * 1024 / scale + 5;
+  const std::uint64_t bytes = 64 * 1024 * 1024 / scale + 5;
   const std::string copy = daemon.dir().file("copy");
   Rig rig(daemon, row({numbered(bytes), worker("pass", "passthrough"), program("cat", {"cat"}), piped,
                        worker("copy", "tee", {{"path", copy}}), worker("meter", "meter"), verifying}));
@@ -69,7 +69,7 @@ TEST_CASE(
 
 TEST_CASE("split gives every node all of it, merge takes whole lines of all") {
   Daemon daemon;
-  constexpr std::uint64_t lines = 400'000 / scale;
+  const std::uint64_t lines = 400'000 / scale;
   auto topology = row({program("source", {"lines", std::to_string(lines)})});
   const std::string out = daemon.dir().file("out");
   for (const char* id : {"left", "middle", "right"}) {

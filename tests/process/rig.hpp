@@ -22,11 +22,8 @@ namespace kairo::test {
 /// Whether these tests are not to be run here.
 bool gated();
 
-#if defined(__SANITIZE_ADDRESS__)
-inline constexpr std::uint64_t scale = 8;  ///< By how much less is done under sanitizers.
-#else
-inline constexpr std::uint64_t scale = 1;
-#endif
+/// By how much less is done under sanitizers.
+inline const std::uint64_t scale = sanitized() ? 8 : 1;
 
 /// More than any test moves.
 inline constexpr std::uint64_t endless = std::uint64_t{1} << 50;

@@ -185,8 +185,9 @@ const std::vector<Row> rows{
 };
 
 std::string break_in_path() {
-  const char* copies = std::getenv("KAIRO_TEST_PROGRAMS");
-  return copies ? std::string(copies) + "/kairo-break-in" : KAIRO_TEST_BREAK_IN;
+  if (const char* programs = std::getenv("KAIRO_TEST_PROGRAMS"))
+    if (const std::string copy = std::string(programs) + "/kairo-break-in"; fs::exists(copy)) return copy;
+  return KAIRO_TEST_BREAK_IN;
 }
 
 /// Directories and a victim, made anew for every run, since many attempts leave traces.

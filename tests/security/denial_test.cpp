@@ -25,17 +25,23 @@ std::vector<std::string> bash(std::vector<std::string> arguments, const std::str
   return arguments;
 }
 
+/// A member of what was denied under this name (and with this target); empty where it is not listed.
+std::string denied(const std::string& explained, const std::string& what, const std::string& target,
+                   const std::string& member) {
+  for (int i = 0; i < 64; ++i) {
+    const std::string at = "/denials/" + std::to_string(i);
+    if (json_at(explained, at).empty()) break;
+    if (json_at(explained, at + "/what") == what && json_at(explained, at + "/target") == target)
+      return json_at(explained, at + "/" + member);
+  }
+  return {};
+}
+
 /// The count of what was denied under this name (and with this target); 0 where it is not listed.
 std::uint64_t count_of(const Daemon& daemon, const std::string& id, const std::string& what,
                        const std::string& target = {}) {
-  const std::string explained = daemon.ctl({"explain", id}).out;
-  for (int i = 0; i < 64; ++i) {
-    const std::string at = "/denials/" + std::to_string(i);
-    if (json_at(explained, at).empty()) return 0;
-    if (json_at(explained, at + "/what") == what && json_at(explained, at + "/target") == target)
-      return std::stoull(json_at(explained, at + "/count"));
-  }
-  return 0;
+  const std::string count = denied(daemon.ctl({"explain", id}).out, what, target, "count");
+  return count.empty() ? 0 : std::stoull(count);
 }
 
 /// Has a session that runs asks_on_demand ask once more.
@@ -68,8 +74,7 @@ TEST_SUITE("denials") {
     const std::string explained = daemon.ctl({"explain", "told"}).out;
     CHECK(json_at(explained, "/complete") == "true");
     CHECK(json_at(explained, "/sources/0") == "seccomp");
-    CHECK(json_at(explained, "/denials/0/what") == tcp);
-    CHECK(json_at(explained, "/denials/0/source") == "seccomp");
+    CHECK(denied(explained, tcp, "", "source") == "seccomp");
     CHECK(count_of(daemon, "told", tcp) == 2);
     CHECK(ran.err.find("chmod") != std::string::npos);
     // What is allowed is denied to nobody.

@@ -96,6 +96,14 @@ std::string program_path(const char* built) {
 }
 }  // namespace
 
+bool sanitized() {
+#if defined(__SANITIZE_ADDRESS__)
+  return true;
+#else
+  return std::getenv("KAIRO_TEST_SANITIZED") != nullptr;
+#endif
+}
+
 std::string kairod_path() {
   return program_path(KAIRO_TEST_KAIROD);
 }
@@ -109,8 +117,8 @@ std::string test_child_path() {
 // --- TempDir -----------------------------------------------------------------------------------------
 
 TempDir::TempDir() {
-  std::string pattern = "/tmp/kairo-test-XXXXXX";
-  if (!mkdtemp(pattern.data())) fail("cannot make a directory in /tmp");
+  std::string pattern = fs::temp_directory_path() / "kairo-test-XXXXXX";
+  if (!mkdtemp(pattern.data())) fail("cannot make " + pattern);
   path_ = pattern;
 }
 

@@ -20,18 +20,19 @@
 
 namespace kairo::test {
 
-#if defined(__SANITIZE_ADDRESS__)
-inline constexpr std::chrono::seconds patience{120};  // programs start many times slower
-#else
-inline constexpr std::chrono::seconds patience{30};
-#endif
+/// Whether the programs under test were built with sanitizers. The tests themselves may have been built
+/// without (KAIRO_TEST_DRIVERS in tests/CMakeLists.txt): KAIRO_TEST_SANITIZED says it then.
+bool sanitized();
+
+/// How long a condition may take to come true; programs with sanitizers start many times slower.
+inline const std::chrono::seconds patience{sanitized() ? 120 : 30};
 
 /// Paths of the programs under test.
 std::string kairod_path();
 std::string kairoctl_path();
 std::string test_child_path();
 
-/// A directory below /tmp that is removed at the end.
+/// A directory below $TMPDIR, or else /tmp, that is removed at the end.
 class TempDir {
  public:
   TempDir();
