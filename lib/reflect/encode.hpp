@@ -46,7 +46,11 @@ requires(!std::same_as<I, bool>) void encode(Packer& to, I value) {
   to.pack(value);
 }
 inline void encode(Packer& to, double value) {
-  to.pack_double(value);
+  // The packer would take 2^64 for an integer that it can hold, which is undefined: written out, a float64.
+  if (value == 0x1p64)
+    to.pack_str_body("\xcb\x43\xf0\0\0\0\0\0\0", 9);
+  else
+    to.pack_double(value);
 }
 
 template <NamedEnum E>

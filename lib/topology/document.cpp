@@ -50,11 +50,7 @@ bool pack_float(std::string_view text, reflect::Packer& to) {
   double number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error != std::errc() || end != text.data() + text.size()) return false;
-  // The packer would take 2^64 for an integer that it can hold: written out, a float64.
-  if (number == 0x1p64)
-    to.pack_str_body("\xcb\x43\xf0\0\0\0\0\0\0", 9);
-  else
-    to.pack_double(number);
+  reflect::encode(to, number);
   return true;
 }
 

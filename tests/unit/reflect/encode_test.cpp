@@ -24,6 +24,13 @@ TEST_CASE("integers take their shortest form") {
   CHECK(to_msgpack(std::numeric_limits<std::int64_t>::min()) == "\xd3\x80\0\0\0\0\0\0\0"s);
 }
 
+TEST_CASE("a whole number that no integer can hold is a float") {
+  CHECK(to_msgpack(0.5) == "\xcb\x3f\xe0\0\0\0\0\0\0"s);
+  CHECK(to_msgpack(0x1p63) == "\xcf\x80\0\0\0\0\0\0\0"s);
+  CHECK(to_msgpack(0x1p64) == "\xcb\x43\xf0\0\0\0\0\0\0"s);
+  CHECK(to_msgpack(-0x1p64) == "\xcb\xc3\xf0\0\0\0\0\0\0"s);
+}
+
 TEST_CASE("texts and bytes take their shortest head") {
   CHECK(to_msgpack("") == "\xa0");
   CHECK(to_msgpack(std::string(31, 'a')).substr(0, 1) == "\xbf");
