@@ -43,8 +43,9 @@ constexpr std::uint64_t first_greeting_event = first_watch_event + launch_connec
 constexpr std::size_t greetings_max = 8;
 /// Bytes that may wait for kairod before no further order of it is read and Changed is held back.
 constexpr std::size_t control_waiting_bytes = 1u << 20;
-/// Descriptors for everything but sessions: sockets, epoll, a launch's child ends, the pages of a Welcome.
-constexpr int reserved_descriptors = 64;
+/// Descriptors for everything but sessions: sockets, epoll, a launch's child ends, the pages of a Welcome,
+/// and what the launching threads keep.
+constexpr int reserved_descriptors = 64 + static_cast<int>(launch_connections * sandbox::rulesets_kept_max);
 constexpr std::size_t welcome_descriptors = 200;
 constexpr std::size_t welcome_bytes = 256u << 10;
 /// Whoever started this keeper is given so long to come (Link::connect's own patience).

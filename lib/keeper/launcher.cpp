@@ -22,7 +22,6 @@
 #include "base/clock.hpp"
 #include "sandbox/enter.hpp"
 #include "sandbox/filter.hpp"
-#include "sandbox/ruleset.hpp"
 
 // The child runs on the launcher's memory: no instrumentation may keep books there, and no canary is set up.
 #define KAIRO_IN_CHILD __attribute__((no_sanitize("address", "undefined"), no_stack_protector, noinline))
@@ -369,6 +368,7 @@ Launcher::Launcher(Launcher&& other) noexcept
       null_(std::move(other.null_)),
       low_{std::move(other.low_[0]), std::move(other.low_[1]), std::move(other.low_[2]),
            std::move(other.low_[3]), std::move(other.low_[4]), std::move(other.low_[5])},
+      rulesets_(std::move(other.rulesets_)),
       listeners_(std::move(other.listeners_)),
       stack_(std::exchange(other.stack_, nullptr)),
       has_clone3_(other.has_clone3_),
@@ -469,15 +469,15 @@ std::variant<Child, LaunchError> Launcher::launch(const Launch& order, std::span
       return LaunchError{"descriptors", EBADF, "too few came with the order"};
     ipc = std::move(descriptors[next_descriptor++]);
   }
-  UniqueFd ruleset;
+  int ruleset = -1;  // borrowed
   sandbox::Confinement confinement;
   std::optional<std::string> told_filter;
   if (order.confinement) {
     const LookingAs caller(order.identity);
-    auto made = sandbox::make_ruleset(*order.confinement);
+    auto made = rulesets_.get(*order.confinement);
     if (auto* failed = std::get_if<sandbox::RulesetFailure>(&made))
       return LaunchError{failed->step, failed->error_number, std::move(failed->object)};
-    ruleset = std::get<UniqueFd>(std::move(made));
+    ruleset = std::get<int>(made);
     const std::string& filter = order.confinement->filter.data;
     if (filter.empty() || filter.size() % sizeof(sock_filter) != 0 ||
         filter.size() / sizeof(sock_filter) > BPF_MAXINSNS)
@@ -529,9 +529,9 @@ std::variant<Child, LaunchError> Launcher::launch(const Launch& order, std::span
     if (i < 3) task.low[i] = low_[i].get();
     task.first_low = std::min(task.first_low, static_cast<unsigned>(low_[i].get()));
     task.past_low = std::max(task.past_low, static_cast<unsigned>(low_[i].get()) + 1);
-    if ((i == low_ipc && !ipc) || (i == low_ruleset && !ruleset) || i == low_teller) continue;
+    if ((i == low_ipc && !ipc) || (i == low_ruleset && ruleset < 0) || i == low_teller) continue;
     const int from = i == low_ipc                   ? ipc.get()
-                     : i == low_ruleset             ? ruleset.get()
+                     : i == low_ruleset             ? ruleset
                      : theirs[i]                    ? theirs[i].get()
                      : kinds[i] == Stdio::to_stdout ? low_[1].get()
                                                     : null_.get();

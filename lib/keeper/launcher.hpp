@@ -20,6 +20,7 @@
 #include "cgroup/tree.hpp"
 #include "keeper/launch_watch.hpp"
 #include "keeper/protocol.hpp"
+#include "sandbox/ruleset.hpp"
 
 namespace kairo::keeper {
 
@@ -92,6 +93,7 @@ class Launcher {
   UniqueFd null_;
   /// The three, that of Launch::ipc, Landlock's ruleset, and for good the child's end of `listeners_`.
   UniqueFd low_[low_descriptors];
+  sandbox::Rulesets rulesets_;
   UniqueFd listeners_;  ///< Where children send the listeners of their filters.
   char* stack_ = nullptr;
   bool has_clone3_ = true;

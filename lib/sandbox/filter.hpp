@@ -1,6 +1,5 @@
 // The seccomp program of a confinement: what Landlock leaves open. It goes by the numbers and words of a
-// system call alone, so there are few distinct ones, each compiled once (libseccomp takes 200 us or more) and
-// kept.
+// system call alone, so there are few distinct ones, each made once (filter_program.hpp) and kept.
 //
 // Everything that is not named is allowed, so that ordinary programs work; what is newer than the list of
 // system calls that was looked through does not exist (ENOSYS), so that a new way out stays shut until it was

@@ -26,6 +26,7 @@ struct PathRule {
   std::string path;  ///< Absolute.
   std::uint64_t access = 0;
   bool optional = false;  ///< A path that is not there is passed over; else it is an error.
+  bool operator==(const PathRule&) const = default;
   static constexpr auto fields() {
     using S = PathRule;
     return std::tuple(reflect::field("path", &S::path, ""), reflect::field("access", &S::access, ""),
@@ -36,6 +37,7 @@ struct PathRule {
 struct PortRule {
   std::uint16_t port = 0;
   std::uint64_t access = 0;
+  bool operator==(const PortRule&) const = default;
   static constexpr auto fields() {
     return std::tuple(reflect::field("port", &PortRule::port, ""),
                       reflect::field("access", &PortRule::access, ""));

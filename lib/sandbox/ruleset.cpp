@@ -1,5 +1,6 @@
 #include "sandbox/ruleset.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <fcntl.h>
 #include <linux/openat2.h>
@@ -12,6 +13,9 @@
 namespace kairo::sandbox {
 namespace {
 
+/// STATX_MNT_ID_UNIQUE, Linux 6.8, which every kernel has that can confine at all.
+constexpr unsigned unique_mount_id = 0x4000;
+
 /// -1 with errno.
 UniqueFd open_path(const std::string& path, bool follow_links) {
   open_how how{};
@@ -22,22 +26,81 @@ UniqueFd open_path(const std::string& path, bool follow_links) {
 
 }  // namespace
 
-std::variant<UniqueFd, RulesetFailure> make_ruleset(const Plan& plan) {
+std::variant<int, RulesetFailure> Rulesets::get(const Plan& plan) {
+  other_.reset();
+  ++uses_;
+  const auto found = std::find_if(kept_.begin(), kept_.end(),
+                                  [&](const Kept& each) { return each.ruleset && is_of(each, plan); });
+  // Where links may not be followed every path is opened: statx cannot be told so.
+  if (found != kept_.end() && plan.follow_links && still_holds(*found)) {
+    found->used = uses_;
+    return found->ruleset.get();
+  }
+  std::vector<std::optional<Seen>> seen;
+  bool may_be_kept = plan.follow_links;
+  auto made = make(plan, seen, may_be_kept);
+  if (auto* failed = std::get_if<RulesetFailure>(&made)) return std::move(*failed);
+  UniqueFd ruleset = std::get<UniqueFd>(std::move(made));
+  ++made_;
+  if (!may_be_kept) {
+    other_ = std::move(ruleset);
+    return other_.get();
+  }
+  Kept& place = found != kept_.end()
+                    ? *found
+                    : *std::min_element(kept_.begin(), kept_.end(),
+                                        [](const Kept& a, const Kept& b) { return a.used < b.used; });
+  place = {plan.handled_files, plan.handled_ports, plan.scoped,        plan.paths,
+           plan.ports,         std::move(seen),    std::move(ruleset), uses_};
+  return place.ruleset.get();
+}
+
+bool Rulesets::is_of(const Kept& kept, const Plan& plan) {
+  return kept.handled_files == plan.handled_files && kept.handled_ports == plan.handled_ports &&
+         kept.scoped == plan.scoped && kept.paths == plan.paths && kept.ports == plan.ports;
+}
+
+bool Rulesets::still_holds(const Kept& kept) {
+  for (std::size_t i = 0; i < kept.paths.size(); ++i)
+    if (look(AT_FDCWD, kept.paths[i].path.c_str()) != kept.seen[i]) return false;
+  return true;
+}
+
+/// `path` "": the descriptor itself.
+std::optional<Rulesets::Seen> Rulesets::look(int directory, const char* path) {
+  struct statx status {};
+  const int flags = AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC | (*path == '\0' ? AT_EMPTY_PATH : 0);
+  const unsigned wanted = STATX_TYPE | STATX_INO | unique_mount_id;
+  if (::statx(directory, path, flags, wanted, &status) != 0) return std::nullopt;
+  if ((status.stx_mask & wanted) != wanted) return std::nullopt;
+  return Seen{status.stx_mnt_id, status.stx_ino, status.stx_dev_major, status.stx_dev_minor,
+              status.stx_mode & unsigned{S_IFMT}};
+}
+
+std::variant<UniqueFd, RulesetFailure> Rulesets::make(const Plan& plan,
+                                                      std::vector<std::optional<Seen>>& seen,
+                                                      bool& may_be_kept) {
   UniqueFd ruleset = landlock::make_ruleset(plan.handled_files, plan.handled_ports, plan.scoped);
   if (!ruleset) return RulesetFailure{"landlock", errno, ""};
+  seen.reserve(plan.paths.size());
   for (const PathRule& rule : plan.paths) {
     if (rule.path.find('\0') != std::string::npos)
       return RulesetFailure{"permissions", EINVAL, "a path with NUL"};
     const UniqueFd path = open_path(rule.path, plan.follow_links);
     struct stat status {};
-    const bool of_directory = (rule.access & ~landlock::of_files) != 0;
-    if (!path || (of_directory && ::fstat(path.get(), &status) != 0)) {
-      if (rule.optional) continue;
-      return RulesetFailure{"permissions", errno, rule.path};
+    if (!path || ::fstat(path.get(), &status) != 0) {
+      if (!rule.optional) return RulesetFailure{"permissions", errno, rule.path};
+      seen.emplace_back();
+      continue;
     }
-    const std::uint64_t access = S_ISDIR(status.st_mode) ? rule.access : rule.access & landlock::of_files;
+    const bool is_directory = S_ISDIR(status.st_mode);
+    const std::uint64_t access = is_directory ? rule.access : rule.access & landlock::of_files;
     if (landlock::allow_path(ruleset.get(), access, path.get()) != 0)
       return RulesetFailure{"permissions", errno, rule.path};
+    seen.push_back(look(path.get(), ""));
+    // What is kept holds its inodes, also of what is removed: a directory is little, of a file that somebody
+    // names nobody knows.
+    if (!seen.back() || (!is_directory && !rule.optional)) may_be_kept = false;
   }
   for (const PortRule& rule : plan.ports)
     if (landlock::allow_port(ruleset.get(), rule.access, rule.port) != 0)

@@ -65,10 +65,19 @@ bool drain(int fd, std::string& to) {
   }
 }
 
+/// Rulesets that the keeper keeps on purpose (sandbox/ruleset.hpp), for each of its two launching threads.
+constexpr std::size_t kept_rulesets_max = 2 * 8;
+
+/// Those that may be kept do not count.
 std::size_t count_descriptors(pid_t pid) {
   std::error_code error;
-  const fs::directory_iterator all("/proc/" + std::to_string(pid) + "/fd", error);
-  return error ? 0 : static_cast<std::size_t>(std::distance(all, fs::directory_iterator()));
+  std::size_t rulesets = 0, others = 0;
+  for (const auto& each : fs::directory_iterator("/proc/" + std::to_string(pid) + "/fd", error)) {
+    std::error_code gone;
+    const bool is_ruleset = fs::read_symlink(each.path(), gone) == "anon_inode:[landlock-ruleset]";
+    ++(is_ruleset ? rulesets : others);
+  }
+  return others + rulesets - std::min(rulesets, kept_rulesets_max);
 }
 
 bool is_alive(pid_t pid) {
