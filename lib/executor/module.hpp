@@ -49,6 +49,8 @@ struct FileEnds {
   int in = -1;
   int out = -1;
   const Stop* stop = nullptr;
+  /// Said once by the module when it has opened what it needs; until then a failure is one of the start.
+  std::function<void()> opened;
 };
 
 class FileModule : public Module {

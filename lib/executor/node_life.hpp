@@ -3,7 +3,8 @@
 // through them is the affair of the node's Outlet and Intake.
 //
 // Order: start(), then `started`; only after a success `ended`, once. Nothing is called after the life was
-// destroyed. A process with io "named" has started when it has connected to its sockets.
+// destroyed. A process with io "named" has started when it has connected to its sockets, a worker when its
+// module has opened its file.
 #pragma once
 
 #include <chrono>

@@ -63,7 +63,13 @@ struct Body {
     ended.notify_all();
   }
 
+  void say_opened() {
+    const std::lock_guard lock(mutex);
+    if (executor) boost::asio::post(*executor, tell_opened);
+  }
+
   void run_stream() {
+    say_opened();
     const auto busy = boost::asio::make_work_guard(io);
     boost::asio::post(io, [this] {
       stream->start(io, stream_in, stream_out, [this](std::optional<Error> why) {
@@ -75,7 +81,7 @@ struct Body {
   }
 
   void run_file() {
-    const FileEnds ends{file_in ? file_in->get() : -1, file_out.get(), &stop};
+    const FileEnds ends{file_in ? file_in->get() : -1, file_out.get(), &stop, [this] { say_opened(); }};
     auto result = file->run(ends);
     if (!result) failed = std::move(result).error();
     file_out.reset();
@@ -89,6 +95,7 @@ struct Body {
   UniqueFd file_out;
   std::unique_ptr<FileModule> file;
   Stop stop;
+  std::function<void()> tell_opened;
   std::function<void()> tell;
   std::optional<Error> failed;  ///< Written by the thread, read when it is over.
 
@@ -189,6 +196,9 @@ class ThreadWorker final : public Worker {
     if (!stop) return std::move(stop).error();
     body_->stop = *std::move(stop);
     body_->executor = &executor;
+    body_->tell_opened = [self = std::weak_ptr<ThreadWorker*>(self_)] {
+      if (const auto there = self.lock()) (*there)->say_opened();
+    };
     body_->tell = [self = std::weak_ptr<ThreadWorker*>(self_)] {
       if (const auto there = self.lock()) (*there)->on_over();
     };
@@ -230,6 +240,12 @@ class ThreadWorker final : public Worker {
  private:
   static Error other_kind() {
     return {Code::internal, "cannot give a worker the input of another kind of module; it was not started"};
+  }
+
+  void say_opened() {
+    // What is called may destroy this.
+    const auto call = on_opened;
+    if (call) call();
   }
 
   void on_over() {

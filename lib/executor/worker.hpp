@@ -3,7 +3,8 @@
 // WorkerPipeAdapters, one that moves files has pipes, which the executor can splice from and to.
 //
 //   auto worker = Worker::start(io, "tee", params, cwd, "params.topology.nodes[1].params", {.name = "copy"});
-//   (*worker)->on_ended = ...;              // before the loop runs again
+//   (*worker)->on_opened = ...;             // both before the loop runs again
+//   (*worker)->on_ended = ...;
 //   intake.open((*worker)->input()); outlet.open((*worker)->output());
 //
 // The end. A module is over when its input has ended and its output was taken, when nobody takes its output
@@ -66,6 +67,8 @@ class Worker {
   [[nodiscard]] virtual std::shared_ptr<Duplex> input() = 0;
   /// ... and what is read is its output.
   [[nodiscard]] virtual std::shared_ptr<Duplex> output() = 0;
+  /// Called once, from the executor's loop, when the module has opened what it needs. Not if it fails before.
+  std::function<void()> on_opened;
   /// Called once, from the executor's loop, with why it failed.
   std::function<void(const Error*)> on_ended;
 

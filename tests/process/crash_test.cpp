@@ -170,6 +170,31 @@ TEST_CASE(
   CHECK(pattern_mismatch(all.data(), all.size(), 0) == all.size());
 }
 
+TEST_CASE("a worker that cannot open its file again for a while gets what its first life had not taken") {
+  Daemon daemon;
+  const std::string out = daemon.dir().file("out"), link = daemon.dir().file("link");
+  const auto point_at = [&](const std::string& target) {
+    std::filesystem::create_symlink(target, link + ".new");
+    std::filesystem::rename(link + ".new", link);
+  };
+  point_at("/dev/full");
+  constexpr std::uint64_t bytes = 3 * 1024 * 1024;
+  Rig rig(daemon, row({numbered(bytes), restarted(worker("sink", "file-sink", {{"path", link}}))}));
+  rig.await_event("kairo.node.crashed");
+  point_at("/nonexistent/file");
+  eventually(
+      [&] {
+        return rig.node("sink").reason.value_or("").find("cannot be started again: cannot open") !=
+               std::string::npos;
+      },
+      "its file cannot be opened");
+  point_at(out);
+  CHECK(rig.end().exit_code == 0);
+  const std::string all = read_file(out);
+  CHECK(all.size() == bytes);
+  CHECK(pattern_mismatch(all.data(), all.size(), 0) == all.size());
+}
+
 TEST_CASE("a node that dies while another takes its place leaves its unread bytes to that one") {
   Daemon daemon;
   constexpr std::uint64_t bytes = 8 * 1024 * 1024;

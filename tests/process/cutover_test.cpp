@@ -96,6 +96,31 @@ TEST_CASE("a source and a sink are replaced, too") {
         std::to_string(source.old_node.bytes_out + 1 - sink.old_node.bytes_in) + "\n");
 }
 
+TEST_CASE("a module that cannot open its file takes nobody's place, and nothing is lost") {
+  Daemon daemon;
+  constexpr std::uint64_t bytes = 8 * 1024 * 1024;
+  const std::string out = daemon.dir().file("out");
+  Rig rig(daemon, row({program("source", {"spew", std::to_string(bytes), "sleep", "100000"}),
+                       program("middle", {"cat"}), worker("sink", "file-sink", {{"path", out}})}));
+  rig.await_bytes("sink", 1024 * 1024);
+  for (const char* node : {"middle", "sink"}) {
+    api::Replacement with = by_module(std::string_view(node) == "sink" ? "file-sink" : "tee");
+    with.params =
+        reflect::Any{reflect::to_msgpack(std::map<std::string, std::string>{{"path", "/nonexistent/file"}})};
+    const auto result = rig.cutover(node, with);
+    CHECK(result.rolled_back);
+    REQUIRE(result.reason);
+    CHECK(result.reason->find("the new node cannot be started: cannot open \"/nonexistent/file\"") == 0);
+    CHECK(result.new_node.bytes_in == 0);
+  }
+  rig.await_bytes("sink", bytes);
+  CHECK(rig.down().drained);
+  CHECK(rig.end().exit_code == 0);
+  const std::string all = read_file(out);
+  CHECK(all.size() == bytes);
+  CHECK(pattern_mismatch(all.data(), all.size(), 0) == all.size());
+}
+
 TEST_CASE(
     "a new node that ends, cannot be started or is never healthy: the old one goes on, and nothing is lost") {
   Daemon daemon;

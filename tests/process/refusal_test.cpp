@@ -60,6 +60,26 @@ TEST_CASE("one node that cannot be started: none stays, and the error names it")
   topology.nodes[1].cwd = "/nonexistent";
   CHECK(path_of(refused(client, topology)).find("params.topology.nodes[1]") == 0);
   check_nothing_runs(daemon, client);
+  for (const char* module : {"file-sink", "tee"}) {
+    auto bad = row({numbered(endless), worker("file", module, {{"path", "/nonexistent/file"}})});
+    if (std::string_view(module) == "tee") {
+      bad.nodes.push_back(verifier());
+      join(bad, "file", "sink");
+    }
+    const Error unopened = refused(client, bad);
+    CAPTURE(unopened.message);
+    CHECK(path_of(unopened).find("params.topology.nodes[1]") == 0);
+    CHECK(unopened.message.find("cannot open \"/nonexistent/file\" for writing") != std::string::npos);
+    check_nothing_runs(daemon, client);
+  }
+  for (const char* path : {"/nonexistent/file", "/"}) {
+    const Error unopened =
+        refused(client, row({worker("source", "file-source", {{"path", path}}), verifier()}));
+    CAPTURE(unopened.message);
+    CHECK(path_of(unopened).find("params.topology.nodes[0]") == 0);
+    CHECK(unopened.message.find("\"" + std::string(path) + "\"") != std::string::npos);
+    check_nothing_runs(daemon, client);
+  }
   // The same name, mended.
   topology.nodes[1].cwd.reset();
   Rig rig(daemon, topology);

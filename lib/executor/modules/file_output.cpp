@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <utility>
 
 namespace kairo::executor {
 namespace {
@@ -16,8 +17,9 @@ constexpr std::chrono::milliseconds reader_patience{20};
 
 }  // namespace
 
-Result<FileOutput> FileOutput::open(const std::string& path, Keep keep, const Stop& stop) {
+Result<FileOutput> FileOutput::open(const std::string& path, Keep keep, const FileEnds& ends) {
   FileOutput made;
+  bool told = false;
   made.path_ = path;
   const int flags =
       O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | (keep == Keep::nothing ? O_TRUNC : 0);
@@ -29,8 +31,10 @@ Result<FileOutput> FileOutput::open(const std::string& path, Keep keep, const St
     struct stat what {};
     if (::stat(path.c_str(), &what) != 0 || !S_ISFIFO(what.st_mode))
       return system_error("cannot open \"" + path + "\" for writing", ENXIO);
-    if (!stop.sleep(reader_patience)) return made;
+    if (!std::exchange(told, true)) ends.opened();
+    if (!ends.stop->sleep(reader_patience)) return made;
   }
+  if (!told) ends.opened();
   made.seek_end_ = keep == Keep::present;
   return made;
 }
@@ -108,6 +112,15 @@ Error FileOutput::cannot(std::string_view what, int error) const {
   Error out = system_error("cannot " + std::string(what) + " \"" + path_ + "\"", error);
   out.message += "; " + std::to_string(written_) + " bytes were written";
   return out;
+}
+
+Result<CopyPipe> CopyPipe::make(const std::string& module) {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0)
+    return system_error(module + ": cannot make a pipe", errno, Code::limit_exceeded);
+  CopyPipe made{UniqueFd(ends[0]), UniqueFd(ends[1])};
+  prepare_pipe(made.out.get());
+  return made;
 }
 
 void prepare_pipe(int fd) {

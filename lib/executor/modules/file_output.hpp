@@ -8,6 +8,7 @@
 
 #include "base/result.hpp"
 #include "base/unique_fd.hpp"
+#include "executor/module.hpp"
 #include "executor/stop.hpp"
 
 namespace kairo::executor {
@@ -20,8 +21,9 @@ class FileOutput {
   enum class Keep { nothing, present };
 
   /// Opens or creates `path`. With Keep::present the file is written behind what it holds when the first byte
-  /// comes. A named pipe is waited for until it has a reader; without a file, when asked to stop.
-  static Result<FileOutput> open(const std::string& path, Keep keep, const Stop& stop);
+  /// comes. A named pipe is waited for until it has a reader; without a file, when asked to stop. Says
+  /// `ends.opened`, of a named pipe before that wait: its reader may be somebody who waits for the topology.
+  static Result<FileOutput> open(const std::string& path, Keep keep, const FileEnds& ends);
 
   struct Written {
     std::size_t bytes = 0;
@@ -48,6 +50,13 @@ class FileOutput {
   UniqueFd peek_, peek_in_;  ///< A pipe that is given what is to be copied, while it stays in its own.
   std::string buffer_;
   std::uint64_t written_ = 0;
+};
+
+/// A pipe of a module's own, into which tee(2) doubles what comes.
+struct CopyPipe {
+  UniqueFd out;
+  UniqueFd in;
+  static Result<CopyPipe> make(const std::string& module);
 };
 
 /// Makes the end of a pipe non-blocking and large, where the user's budget for pipes has it.

@@ -23,24 +23,21 @@ class FileSink final : public FileModule {
       : path_(std::move(path)), keep_(keep), sync_(sync) {}
 
   Result<void> run(const FileEnds& ends) override {
-    auto file = FileOutput::open(path_, keep_, *ends.stop);
+    auto file = FileOutput::open(path_, keep_, ends);
     if (!file) return std::move(file).error();
     if (!*file) return {};
-    int pipe[2];
-    if (::pipe2(pipe, O_CLOEXEC | O_NONBLOCK) != 0)
-      return system_error("file-sink: cannot make a pipe", errno, Code::limit_exceeded);
-    const UniqueFd copy(pipe[0]), copy_in(pipe[1]);
+    const auto copy = CopyPipe::make("file-sink");
+    if (!copy) return copy.error();
     const UniqueFd nowhere(::open("/dev/null", O_WRONLY | O_CLOEXEC));
     if (!nowhere) return system_error("file-sink: cannot open /dev/null", errno, Code::limit_exceeded);
-    prepare_pipe(copy.get());
     for (;;) {
       if (!ends.stop->wait(ends.in, POLLIN, ends.out)) return {};
-      const ssize_t doubled = ::tee(ends.in, copy_in.get(), sink_bytes, SPLICE_F_NONBLOCK);
+      const ssize_t doubled = ::tee(ends.in, copy->in.get(), sink_bytes, SPLICE_F_NONBLOCK);
       if (doubled == 0) break;  // readable without a byte: the end
       if (doubled < 0 && (errno == EINTR || errno == EAGAIN)) continue;
       if (doubled < 0) return system_error("file-sink: cannot double what came", errno);
       for (auto left = static_cast<std::size_t>(doubled); left > 0;) {
-        FileOutput::Written written = file->take(copy.get(), left, *ends.stop);
+        FileOutput::Written written = file->take(copy->out.get(), left, *ends.stop);
         if (!drop(ends.in, nowhere.get(), written.bytes))
           return system_error("file-sink: cannot take what was written", errno);
         if (written.error) return *std::move(written.error);

@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "executor/modules/file_output.hpp"
@@ -24,6 +25,9 @@ class FileSource final : public FileModule {
   Result<void> run(const FileEnds& ends) override {
     const UniqueFd file(::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
     if (!file) return cannot("open", errno);
+    struct stat what {};
+    if (::fstat(file.get(), &what) == 0 && S_ISDIR(what.st_mode)) return cannot("read", EISDIR);
+    ends.opened();
     for (std::uint64_t time = 0; time < times_; ++time) {
       if ((offset_ > 0 || time > 0) && ::lseek(file.get(), static_cast<off_t>(offset_), SEEK_SET) < 0)
         return cannot("read from byte " + std::to_string(offset_) + " of", errno);

@@ -18,22 +18,19 @@ class Tee final : public FileModule {
   Tee(std::string path, FileOutput::Keep keep) : path_(std::move(path)), keep_(keep) {}
 
   Result<void> run(const FileEnds& ends) override {
-    auto file = FileOutput::open(path_, keep_, *ends.stop);
+    auto file = FileOutput::open(path_, keep_, ends);
     if (!file) return std::move(file).error();
     if (!*file) return {};
-    int pipe[2];
-    if (::pipe2(pipe, O_CLOEXEC | O_NONBLOCK) != 0)
-      return system_error("tee: cannot make a pipe", errno, Code::limit_exceeded);
-    const UniqueFd copy(pipe[0]), copy_in(pipe[1]);
-    prepare_pipe(copy.get());
+    const auto copy = CopyPipe::make("tee");
+    if (!copy) return copy.error();
     for (;;) {
       if (!ends.stop->wait(ends.in, POLLIN, ends.out)) return {};
-      const ssize_t doubled = ::tee(ends.in, copy_in.get(), splice_bytes, SPLICE_F_NONBLOCK);
+      const ssize_t doubled = ::tee(ends.in, copy->in.get(), splice_bytes, SPLICE_F_NONBLOCK);
       if (doubled == 0) break;  // readable without a byte: the end
       if (doubled < 0 && (errno == EINTR || errno == EAGAIN)) continue;
       if (doubled < 0) return system_error("tee: cannot double what came", errno);
       for (auto left = static_cast<std::size_t>(doubled); left > 0;) {
-        FileOutput::Written written = file->take(copy.get(), left, *ends.stop);
+        FileOutput::Written written = file->take(copy->out.get(), left, *ends.stop);
         if (!pass_on(ends, written.bytes) || written.stopped) return {};
         if (written.error) return *std::move(written.error);
         left -= written.bytes;
