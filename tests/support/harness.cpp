@@ -123,26 +123,6 @@ std::string test_child_path() {
   return program_path(KAIRO_TEST_CHILD);
 }
 
-// --- TempDir -----------------------------------------------------------------------------------------
-
-TempDir::TempDir() {
-  std::string pattern = fs::temp_directory_path() / "kairo-test-XXXXXX";
-  if (!mkdtemp(pattern.data())) fail("cannot make " + pattern);
-  path_ = pattern;
-}
-
-TempDir::~TempDir() {
-  std::error_code ignored;
-  fs::remove_all(path_, ignored);
-}
-
-std::string TempDir::put(const std::string& name, const std::string& text, mode_t mode) const {
-  const std::string path = file(name);
-  std::ofstream(path, std::ios::binary) << text;
-  chmod(path.c_str(), mode);
-  return path;
-}
-
 std::string read_file(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(in), {}};

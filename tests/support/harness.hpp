@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "base/unique_fd.hpp"
+#include "support/temp_dir.hpp"
 
 namespace kairo::test {
 
@@ -31,22 +32,6 @@ inline const std::chrono::seconds patience{sanitized() ? 120 : 30};
 std::string kairod_path();
 std::string kairoctl_path();
 std::string test_child_path();
-
-/// A directory below $TMPDIR, or else /tmp, that is removed at the end.
-class TempDir {
- public:
-  TempDir();
-  ~TempDir();
-  TempDir(const TempDir&) = delete;
-  TempDir& operator=(const TempDir&) = delete;
-  [[nodiscard]] const std::string& path() const { return path_; }
-  [[nodiscard]] std::string file(const std::string& name) const { return path_ + "/" + name; }
-  /// Writes a file and returns its path.
-  std::string put(const std::string& name, const std::string& text, mode_t mode = 0644) const;
-
- private:
-  std::string path_;
-};
 
 std::string read_file(const std::string& path);
 

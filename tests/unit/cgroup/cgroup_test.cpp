@@ -11,6 +11,7 @@
 #include "cgroup/files.hpp"
 #include "cgroup/membership.hpp"
 #include "cgroup/tree.hpp"
+#include "support/temp_dir.hpp"
 
 using namespace kairo::cgroup;
 namespace fs = std::filesystem;
@@ -22,29 +23,12 @@ constexpr const char* tag = "00000000000000aa";
 /// A root with /proc/self/mountinfo and /proc/self/cgroup, removed at the end.
 class FakeHost {
  public:
-  FakeHost() {
-    char name[] = "/tmp/kairo-cgroup-XXXXXX";
-    REQUIRE(::mkdtemp(name));
-    root_ = name;
-  }
-  ~FakeHost() { fs::remove_all(root_); }
-  FakeHost(const FakeHost&) = delete;
-  FakeHost& operator=(const FakeHost&) = delete;
-
-  void put(const std::string& path, const std::string& text) const {
-    fs::create_directories(fs::path(root_ + path).parent_path());
-    std::ofstream(root_ + path) << text;
-  }
-  [[nodiscard]] std::string get(const std::string& path) const {
-    std::ifstream file(root_ + path);
-    std::stringstream out;
-    out << file.rdbuf();
-    return out.str();
-  }
-  [[nodiscard]] const std::string& root() const { return root_; }
+  void put(const std::string& path, const std::string& text) const { dir_.put(path, text); }
+  [[nodiscard]] std::string get(const std::string& path) const { return dir_.get(path); }
+  [[nodiscard]] const std::string& root() const { return dir_.path(); }
   [[nodiscard]] Host host(uid_t uid, std::vector<pid_t> own = {}, bool delegated = false) const {
     Host out;
-    out.root = root_;
+    out.root = root();
     out.uid = uid;
     out.delegated = [delegated](const std::string&) { return delegated; };
     out.own = [own = std::move(own)](pid_t pid) {
@@ -74,7 +58,7 @@ class FakeHost {
   }
 
  private:
-  std::string root_;
+  kairo::test::TempDir dir_;
 };
 
 std::vector<std::string> names(const std::vector<Refusal>& refusals) {

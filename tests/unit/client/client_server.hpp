@@ -12,6 +12,7 @@
 
 #include "api/envelope.hpp"
 #include "base/unique_fd.hpp"
+#include "support/temp_dir.hpp"
 #include "wire/payload.hpp"
 
 namespace kairo::test {
@@ -29,9 +30,6 @@ struct SentRequest {
 class Server {
  public:
   Server() {
-    std::string pattern = "/tmp/kairo-client-XXXXXX";
-    if (!mkdtemp(pattern.data())) throw std::runtime_error("cannot make a directory");
-    dir_ = pattern;
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     std::memcpy(address.sun_path, path().c_str(), path().size() + 1);
@@ -40,12 +38,8 @@ class Server {
         listen(listener_.get(), 8) != 0)
       throw std::runtime_error("cannot listen");
   }
-  ~Server() {
-    unlink(path().c_str());
-    rmdir(dir_.c_str());
-  }
 
-  [[nodiscard]] std::string path() const { return dir_ + "/s"; }
+  [[nodiscard]] std::string path() const { return dir_.file("s"); }
   void close_listener() { listener_.reset(); }
   void accept() { connection_.reset(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC)); }
   void hang_up() { connection_.reset(); }
@@ -104,7 +98,7 @@ class Server {
     return out;
   }
 
-  std::string dir_;
+  TempDir dir_;
   UniqueFd listener_;
   UniqueFd connection_;
 };

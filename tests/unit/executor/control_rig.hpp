@@ -17,6 +17,7 @@
 #include "executor/control_hub.hpp"
 #include "executor/control_messages.hpp"
 #include "executor/unix_control_adapter.hpp"
+#include "support/temp_dir.hpp"
 
 namespace kairo::test {
 
@@ -38,25 +39,9 @@ inline void settle(boost::asio::io_context& io) {
   while (io.poll() > 0) io.restart();
 }
 
-class TemporaryDirectory {
- public:
-  TemporaryDirectory() {
-    std::string pattern = "/tmp/kairo-control-XXXXXX";
-    REQUIRE(::mkdtemp(pattern.data()) != nullptr);
-    path_ = pattern;
-  }
-  ~TemporaryDirectory() { std::filesystem::remove_all(path_); }
-  TemporaryDirectory(const TemporaryDirectory&) = delete;
-  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
-  [[nodiscard]] const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
-
 /// What the hub has told, as texts in their order: "hello a 1", "message a topic".
 struct ControlRig {
-  TemporaryDirectory dir;
+  TempDir dir;
   boost::asio::io_context io{1};
   std::vector<std::string> told;
   std::unique_ptr<executor::ControlHub> hub;

@@ -505,7 +505,7 @@ TEST_CASE("an adapter connects again by itself, subscribes again, and sends what
 }
 
 TEST_CASE("an adapter counts what it does not understand, and goes on") {
-  TemporaryDirectory dir;
+  TempDir dir;
   boost::asio::io_context io{1};
   const std::string path = dir.path() + "/s";
   sockaddr_un address{};

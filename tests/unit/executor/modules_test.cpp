@@ -16,39 +16,16 @@
 #include "contract.hpp"
 #include "executor/worker.hpp"
 #include "reflect/encode.hpp"
+#include "support/temp_dir.hpp"
 #include "wire/payload.hpp"
 
 using namespace kairo;
 using namespace kairo::executor;
 using contract::numbered;
 using contract::Recorder;
+using kairo::test::TempDir;
 
 namespace {
-
-class Directory {
- public:
-  Directory() {
-    std::string name = (std::filesystem::temp_directory_path() / "kairo-modules-XXXXXX").string();
-    REQUIRE(::mkdtemp(name.data()) != nullptr);
-    path_ = name;
-  }
-  ~Directory() { std::filesystem::remove_all(path_); }
-  [[nodiscard]] std::string file(const std::string& name) const { return path_ + "/" + name; }
-  [[nodiscard]] const std::string& path() const { return path_; }
-  std::string write(const std::string& name, const std::string& bytes) const {
-    std::ofstream(file(name), std::ios::binary) << bytes;
-    return file(name);
-  }
-  [[nodiscard]] std::string read(const std::string& name) const {
-    std::ifstream in(file(name), std::ios::binary);
-    std::ostringstream out;
-    out << in.rdbuf();
-    return out.str();
-  }
-
- private:
-  std::string path_;
-};
 
 template <class P>
 reflect::Any encoded(const P& params) {
@@ -169,8 +146,8 @@ TEST_CASE("an unknown module and wrong parameters are refused with their path") 
 }
 
 TEST_CASE("every module comes to its end without a byte") {
-  const Directory directory;
-  const std::string empty = directory.write("empty", "");
+  const TempDir directory;
+  const std::string empty = directory.put("empty", "");
   for (const std::string module : {"passthrough", "uppercase", "meter", "count", "rate-limit", "filter-lines",
                                    "tee", "file-source", "file-sink"}) {
     CAPTURE(module);
@@ -189,7 +166,7 @@ TEST_CASE("every module comes to its end without a byte") {
 }
 
 TEST_CASE("a worker whose output nobody takes any more ends in order, and its writer hears so") {
-  const Directory directory;
+  const TempDir directory;
   for (const std::string module : {"passthrough", "tee"}) {
     CAPTURE(module);
     const auto params =
@@ -225,7 +202,7 @@ TEST_CASE("end() ends a worker at once, and what it did not use can be taken") {
 }
 
 TEST_CASE("a hundred workers at once, destroyed at any moment, leave no thread") {
-  const Directory directory;
+  const TempDir directory;
   const std::size_t before = threads();
   boost::asio::io_context io;
   for (int moment = 0; moment < 6; ++moment) {
@@ -296,7 +273,7 @@ TEST_CASE("a successor goes on where a worker failed: no byte is missing, none c
 }
 
 TEST_CASE("the input of one kind of module is not given to the other, and can be given to a third then") {
-  const Directory directory;
+  const TempDir directory;
   Rig first("filter-lines", encoded(topology::FilterLinesParams{"", false}));
   first.begin_input();
   first.feed(std::string(1'500'000, 'x'));
@@ -448,9 +425,9 @@ TEST_CASE("a paused reader stops a stage and its writer") {
 // --- those that move files -----------------------------------------------------------------------------
 
 TEST_CASE("file-source gives a file, from an offset, and as often as told") {
-  const Directory directory;
+  const TempDir directory;
   const std::string bytes = numbered(3'000'001);
-  const std::string path = directory.write("f", bytes);
+  const std::string path = directory.put("f", bytes);
   CHECK((Rig("file-source", encoded(topology::FileSourceParams{path, {}, {}})).run("") == bytes));
   CHECK((Rig("file-source", encoded(topology::FileSourceParams{"f", {}, {}}), {}, directory.path()).run("") ==
          bytes));
@@ -460,7 +437,7 @@ TEST_CASE("file-source gives a file, from an offset, and as often as told") {
 }
 
 TEST_CASE("file-source says what is wrong with its file") {
-  const Directory directory;
+  const TempDir directory;
   for (const std::string& path : {directory.file("missing"), directory.path()}) {
     CAPTURE(path);
     Rig rig("file-source", encoded(topology::FileSourceParams{path, {}, {}}));
@@ -487,7 +464,7 @@ TEST_CASE("file-source reads ahead no further than its pipe holds, and goes on w
 }
 
 TEST_CASE("file-source waits for the writer of a named pipe, and ends with it") {
-  const Directory directory;
+  const TempDir directory;
   const std::string fifo = directory.file("fifo");
   REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
   Rig rig("file-source", encoded(topology::FileSourceParams{fifo, {}, {}}));
@@ -507,7 +484,7 @@ TEST_CASE("file-source waits for the writer of a named pipe, and ends with it") 
 }
 
 TEST_CASE("workers that wait for the other end of a named pipe can be destroyed") {
-  const Directory directory;
+  const TempDir directory;
   const std::string fifo = directory.file("fifo");
   REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
   const std::size_t before = threads();
@@ -518,24 +495,24 @@ TEST_CASE("workers that wait for the other end of a named pipe can be destroyed"
 }
 
 TEST_CASE("file-sink writes a file anew, or behind what it holds") {
-  const Directory directory;
+  const TempDir directory;
   const std::string bytes = numbered(3'000'001);
-  directory.write("f", "older and longer than nothing");
+  directory.put("f", "older and longer than nothing");
   Rig("file-sink", encoded(topology::FileSinkParams{"f", false, true}), {}, directory.path())
       .run(bytes, 100'000);
-  CHECK((directory.read("f") == bytes));
+  CHECK((directory.get("f") == bytes));
   Rig("file-sink", encoded(topology::FileSinkParams{"f", true, false}), {}, directory.path()).run("behind");
-  CHECK((directory.read("f") == bytes + "behind"));
+  CHECK((directory.get("f") == bytes + "behind"));
   Rig("file-sink", encoded(topology::FileSinkParams{"f", false, false}), {.continues = true},
       directory.path())
       .run(", too");
-  CHECK((directory.read("f") == bytes + "behind, too"));
+  CHECK((directory.get("f") == bytes + "behind, too"));
   Rig("file-sink", encoded(topology::FileSinkParams{"f", false, false}), {}, directory.path()).run("anew");
-  CHECK(directory.read("f") == "anew");
+  CHECK(directory.get("f") == "anew");
 }
 
 TEST_CASE("file-sink of a full disk fails, and what was not written is there for a successor") {
-  const Directory directory;
+  const TempDir directory;
   Rig rig("file-sink", encoded(topology::FileSinkParams{"/dev/full", false, false}));
   rig.begin_input();
   const std::string bytes = numbered(100'000);
@@ -561,11 +538,11 @@ TEST_CASE("file-sink of a full disk fails, and what was not written is there for
   };
   rig.input->end();
   rig.until([&] { return over; });
-  CHECK((directory.read("f") == bytes + "and more"));
+  CHECK((directory.get("f") == bytes + "and more"));
 }
 
 TEST_CASE("file-sink of a directory or below none fails with its reason") {
-  const Directory directory;
+  const TempDir directory;
   for (const std::string& path : {directory.path(), directory.file("no/such")}) {
     Rig rig("file-sink", encoded(topology::FileSinkParams{path, false, false}));
     rig.begin_input();
@@ -576,7 +553,7 @@ TEST_CASE("file-sink of a directory or below none fails with its reason") {
 }
 
 TEST_CASE("file-sink writes into a named pipe once that has a reader") {
-  const Directory directory;
+  const TempDir directory;
   const std::string fifo = directory.file("fifo");
   REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
   Rig rig("file-sink", encoded(topology::FileSinkParams{fifo, false, false}));
@@ -593,18 +570,18 @@ TEST_CASE("file-sink writes into a named pipe once that has a reader") {
 }
 
 TEST_CASE("tee gives what it takes, and the file gets it, too") {
-  const Directory directory;
+  const TempDir directory;
   const std::string bytes = numbered(3'000'001);
   Rig first("tee", encoded(topology::TeeParams{"f", false}), {}, directory.path());
   CHECK((first.run(bytes, 100'000) == bytes));
-  CHECK((directory.read("f") == bytes));
+  CHECK((directory.get("f") == bytes));
   Rig second("tee", encoded(topology::TeeParams{"f", true}), {}, directory.path());
   CHECK(second.run("behind") == "behind");
-  CHECK((directory.read("f") == bytes + "behind"));
+  CHECK((directory.get("f") == bytes + "behind"));
 }
 
 TEST_CASE("tee waits for the reader of its output, and its writer with it") {
-  const Directory directory;
+  const TempDir directory;
   Rig rig("tee", encoded(topology::TeeParams{"f", false}), {}, directory.path());
   rig.output->pause();
   rig.begin_input();
@@ -627,7 +604,7 @@ TEST_CASE("tee waits for the reader of its output, and its writer with it") {
   rig.output->resume();
   rig.finish();
   CHECK((rig.out.data == numbered(given)));
-  CHECK((directory.read("f") == numbered(given)));
+  CHECK((directory.get("f") == numbered(given)));
 }
 
 TEST_CASE("tee of a full disk fails: what it gave is what the file got, the rest is unread") {

@@ -15,6 +15,7 @@
 
 #include "base/clock.hpp"
 #include "base/limits.hpp"
+#include "support/temp_dir.hpp"
 
 using namespace kairo;
 using ipc::HttpAddress;
@@ -185,9 +186,8 @@ TEST_CASE("a scraper that asks and never reads holds up no other") {
 }
 
 TEST_CASE("a Unix socket has mode 0600, replaces a stale one, and goes with the endpoint") {
-  std::string dir = (std::filesystem::temp_directory_path() / "kairo-endpoint-XXXXXX").string();
-  REQUIRE(mkdtemp(dir.data()) != nullptr);
-  const std::string path = dir + "/m.sock";
+  const test::TempDir dir;
+  const std::string path = dir.file("m.sock");
   sockaddr_un to{};
   to.sun_family = AF_UNIX;
   std::memcpy(to.sun_path, path.c_str(), path.size() + 1);
@@ -213,5 +213,4 @@ TEST_CASE("a Unix socket has mode 0600, replaces a stale one, and goes with the 
   }
   CHECK_FALSE(std::filesystem::exists(path));
   rig.until([] { return true; });
-  std::filesystem::remove_all(dir);
 }

@@ -26,16 +26,6 @@ std::vector<std::string> host_command(const HostOptions& host) {
 
 }  // namespace
 
-TempDir::TempDir() {
-  char name[] = "/tmp/kairo-keeper-test-XXXXXX";
-  REQUIRE(::mkdtemp(name) != nullptr);
-  path_ = name;
-}
-TempDir::~TempDir() {
-  std::error_code ignored;
-  std::filesystem::remove_all(path_, ignored);
-}
-
 Kairod::Kairod(const std::string& dir, HostOptions host) : state_dir(dir), next_key_(last_key + 1) {
   auto connected = Link::connect(io, {dir, random_id(8), host_command(host), host.next_program});
   if (!connected) FAIL(connected.error().message);

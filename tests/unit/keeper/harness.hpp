@@ -16,22 +16,13 @@
 
 #include "base/clock.hpp"
 #include "keeper/link.hpp"
+#include "support/temp_dir.hpp"
 
 namespace kairo::test {
 
 using namespace kairo::keeper;
 
 /// A directory that goes with its contents.
-class TempDir {
- public:
-  TempDir();
-  ~TempDir();
-  [[nodiscard]] const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
-
 struct HostOptions {
   std::string soft = "1000";
   std::string hard = "2000";

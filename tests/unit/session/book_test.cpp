@@ -7,24 +7,18 @@
 
 #include <doctest/doctest.h>
 
+#include "support/temp_dir.hpp"
+
 using namespace kairo;
 using session::Book;
 using session::Entry;
 
 namespace {
 
-struct Dir {
-  std::string path;
-  UniqueFd fd;
-  Dir() {
-    char name[] = "/tmp/kairo-book-XXXXXX";
-    path = ::mkdtemp(name);
-    fd.reset(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  }
-  ~Dir() { std::filesystem::remove_all(path); }
+struct Dir : test::TempDir {
   [[nodiscard]] std::size_t segments() const {
     std::size_t count = 0;
-    for (const auto& each : std::filesystem::directory_iterator(path + "/sessions"))
+    for (const auto& each : std::filesystem::directory_iterator(file("sessions")))
       count += each.path().extension() == ".sessions";
     return count;
   }
@@ -41,7 +35,7 @@ Entry entry(std::uint64_t key, const std::string& id) {
 
 std::map<std::uint64_t, Entry> read(const Dir& dir) {
   std::map<std::uint64_t, Entry> out;
-  auto opened = Book::open(dir.fd.get(), [&](Entry each) {
+  auto opened = Book::open(dir.fd(), [&](Entry each) {
     const std::uint64_t key = each.key;
     if (each.forgotten)
       out.erase(key);
@@ -58,7 +52,7 @@ std::map<std::uint64_t, Entry> read(const Dir& dir) {
 TEST_CASE("the last that was written of a session is what is found again") {
   const Dir dir;
   {
-    auto opened = Book::open(dir.fd.get(), [](Entry) {});
+    auto opened = Book::open(dir.fd(), [](Entry) {});
     REQUIRE(opened.ok());
     REQUIRE(opened->book.append(entry(1, "one")).ok());
     REQUIRE(opened->book.append(entry(2, "two")).ok());
@@ -88,7 +82,7 @@ TEST_CASE("a compaction loses nothing, whether or not it was finished") {
     finished = true;
   }
   SUBCASE("killed before the older segment was removed"){} {
-    auto opened = Book::open(dir.fd.get(), [](Entry) {});
+    auto opened = Book::open(dir.fd(), [](Entry) {});
     REQUIRE(opened.ok());
     for (std::uint64_t key = 1; key <= 50; ++key)
       REQUIRE(opened->book.append(entry(key, "s" + std::to_string(key))).ok());
@@ -112,7 +106,7 @@ TEST_CASE("a compaction loses nothing, whether or not it was finished") {
 
 TEST_CASE("a compaction is wanted when much was written, and not again at once") {
   const Dir dir;
-  auto opened = Book::open(dir.fd.get(), [](Entry) {});
+  auto opened = Book::open(dir.fd(), [](Entry) {});
   REQUIRE(opened.ok());
   Entry large = entry(1, "large");
   large.record.argv.push_back(std::string(200'000, 'x'));
@@ -128,15 +122,15 @@ TEST_CASE("a compaction is wanted when much was written, and not again at once")
 TEST_CASE("a damaged entry costs itself and is told") {
   const Dir dir;
   {
-    auto opened = Book::open(dir.fd.get(), [](Entry) {});
+    auto opened = Book::open(dir.fd(), [](Entry) {});
     REQUIRE(opened.ok());
     REQUIRE(opened->book.append(entry(1, "one")).ok());
     REQUIRE(opened->book.append(entry(2, "two")).ok());
   }
-  for (const auto& each : std::filesystem::directory_iterator(dir.path + "/sessions"))
+  for (const auto& each : std::filesystem::directory_iterator(dir.file("sessions")))
     std::filesystem::resize_file(each.path(), std::filesystem::file_size(each.path()) - 1);
   std::vector<std::uint64_t> keys;
-  auto opened = Book::open(dir.fd.get(), [&](Entry each) { keys.push_back(each.key); });
+  auto opened = Book::open(dir.fd(), [&](Entry each) { keys.push_back(each.key); });
   REQUIRE(opened.ok());
   CHECK(keys == std::vector<std::uint64_t>{1});
   CHECK(opened->damages.size() == 1);

@@ -18,49 +18,26 @@
 #include <vector>
 
 #include "base/unique_fd.hpp"
+#include "support/temp_dir.hpp"
 
 namespace kairo::test {
 
-class Folder {
+class Folder : public TempDir {
  public:
-  Folder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "kairo-storage-XXXXXX").string();
-    if (!::mkdtemp(pattern.data())) throw std::runtime_error("cannot make a temporary directory");
-    path_ = pattern;
-    fd_ = UniqueFd(::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  [[nodiscard]] std::filesystem::path operator/(std::string_view name) const {
+    return path() / std::filesystem::path(name);
   }
-  ~Folder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  [[nodiscard]] int fd() const { return fd_.get(); }
-  [[nodiscard]] std::string path() const { return path_.string(); }
-  [[nodiscard]] std::filesystem::path operator/(std::string_view name) const { return path_ / name; }
 
-  [[nodiscard]] std::string get(std::string_view name) const {
-    std::ifstream in(path_ / name, std::ios::binary);
-    return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-  }
-  void put(std::string_view name, std::string_view bytes) const {
-    std::ofstream out(path_ / name, std::ios::binary | std::ios::trunc);
-    out.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-  }
-  [[nodiscard]] bool has(std::string_view name) const { return std::filesystem::exists(path_ / name); }
-  void remove(std::string_view name) const { std::filesystem::remove_all(path_ / name); }
+  [[nodiscard]] bool has(std::string_view name) const { return std::filesystem::exists(*this / name); }
+  void remove(std::string_view name) const { std::filesystem::remove_all(*this / name); }
   /// The names in it, or in a folder of it, sorted.
   [[nodiscard]] std::vector<std::string> names(std::string_view below = "") const {
     std::vector<std::string> out;
-    for (const auto& each : std::filesystem::directory_iterator(path_ / below))
+    for (const auto& each : std::filesystem::directory_iterator(*this / below))
       out.push_back(each.path().filename());
     std::sort(out.begin(), out.end());
     return out;
   }
-
- private:
-  std::filesystem::path path_;
-  UniqueFd fd_;
 };
 
 /// Sets how long a file may get for this process; writes beyond fail with EFBIG, in the same way, short write

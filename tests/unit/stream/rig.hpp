@@ -14,31 +14,10 @@
 #include "stream/log_reader.hpp"
 #include "stream/log_writer.hpp"
 #include "stream/text.hpp"
+#include "support/temp_dir.hpp"
 #include "wire/frame.hpp"
 
 namespace kairo::test {
-
-class TempDir {
- public:
-  TempDir() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "kairo-stream-XXXXXX").string();
-    if (!::mkdtemp(pattern.data())) throw std::runtime_error("cannot make a temporary directory");
-    path_ = pattern;
-    fd_ = UniqueFd(::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  }
-  ~TempDir() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  TempDir(const TempDir&) = delete;
-  TempDir& operator=(const TempDir&) = delete;
-  [[nodiscard]] int fd() const { return fd_.get(); }
-  [[nodiscard]] const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-  UniqueFd fd_;
-};
 
 struct Pipe {
   UniqueFd in, out;

@@ -8,6 +8,7 @@
 
 #include <doctest/doctest.h>
 
+#include "host.hpp"
 #include "reflect/encode.hpp"
 
 using namespace kairo;
@@ -15,28 +16,9 @@ using namespace kairo::system;
 
 namespace {
 
-/// A tree that stands for a host, removed at the end.
-class Host {
+class Host : public test::Host {
  public:
-  Host() {
-    std::string name = (std::filesystem::temp_directory_path() / "kairo-system-XXXXXX").string();
-    REQUIRE(mkdtemp(name.data()) != nullptr);
-    root_ = name;
-  }
-  Host(const Host&) = delete;
-  Host& operator=(const Host&) = delete;
-  ~Host() { std::filesystem::remove_all(root_); }
-
-  void write(const std::string& path, const std::string& text) {
-    const auto whole = root_ / path;
-    std::filesystem::create_directories(whole.parent_path());
-    std::ofstream(whole) << text;
-  }
-  void make_directory(const std::string& path) { std::filesystem::create_directories(root_ / path); }
-  [[nodiscard]] MetricsSampler sampler() const { return MetricsSampler(root_.string()); }
-
- private:
-  std::filesystem::path root_;
+  [[nodiscard]] MetricsSampler sampler() const { return MetricsSampler(root()); }
 };
 
 }  // namespace

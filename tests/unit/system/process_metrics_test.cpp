@@ -9,6 +9,7 @@
 
 #include <doctest/doctest.h>
 
+#include "host.hpp"
 #include "system/proc_text.hpp"
 
 using namespace kairo;
@@ -16,24 +17,8 @@ using namespace kairo::system;
 
 namespace {
 
-/// A tree that stands for a host, removed at the end.
-class Host {
+class Host : public test::Host {
  public:
-  Host() {
-    std::string name = (std::filesystem::temp_directory_path() / "kairo-system-XXXXXX").string();
-    REQUIRE(mkdtemp(name.data()) != nullptr);
-    root_ = name;
-  }
-  Host(const Host&) = delete;
-  Host& operator=(const Host&) = delete;
-  ~Host() { std::filesystem::remove_all(root_); }
-
-  void write(const std::string& path, const std::string& text) {
-    const auto whole = root_ / path;
-    std::filesystem::create_directories(whole.parent_path());
-    std::ofstream(whole) << text;
-  }
-  void make_directory(const std::string& path) { std::filesystem::create_directories(root_ / path); }
   /// A process with `ticks` of its own and of its children, two threads, three pages, two descriptors.
   void add(pid_t pid, int ticks, const char* state = "S") {
     const std::string at = "proc/" + std::to_string(pid) + "/", t = std::to_string(ticks);
@@ -44,10 +29,7 @@ class Host {
     write(at + "fd/0", "");
     write(at + "fd/1", "");
   }
-  [[nodiscard]] ProcessSampler sampler() const { return ProcessSampler(root_.string()); }
-
- private:
-  std::filesystem::path root_;
+  [[nodiscard]] ProcessSampler sampler() const { return ProcessSampler(root()); }
 };
 
 const double tick = static_cast<double>(sysconf(_SC_CLK_TCK));
