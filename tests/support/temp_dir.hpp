@@ -17,13 +17,14 @@
 
 namespace kairo::test {
 
-/// A directory below $TMPDIR, or else /tmp, that is removed at the end. Its path is short enough for the name of a
-/// socket in it.
+/// A directory below `parent`, else $TMPDIR, else /tmp, that is removed at the end. Its path is short enough
+/// for the name of a socket in it.
 class TempDir {
  public:
-  TempDir() {
-    std::string made = (std::filesystem::temp_directory_path() / "kairo-test-XXXXXX").string();
-    if (!::mkdtemp(made.data())) throw std::system_error(errno, std::generic_category(), "cannot make " + made);
+  explicit TempDir(const std::filesystem::path& parent = std::filesystem::temp_directory_path()) {
+    std::string made = (parent / "kairo-test-XXXXXX").string();
+    if (!::mkdtemp(made.data()))
+      throw std::system_error(errno, std::generic_category(), "cannot make " + made);
     path_ = made;
     fd_ = UniqueFd(::open(made.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   }
