@@ -4,6 +4,7 @@
 #include <charconv>
 #include <set>
 
+#include "base/shown.hpp"
 #include "sandbox/profile.hpp"
 
 namespace kairo::sandbox {
@@ -104,8 +105,8 @@ Explained explain_path(const api::Permissions& permissions, const std::string& p
   }
   read.allowed = read.by.has_value();
   write.allowed = write.by.has_value();
-  if (!read.allowed) read.would = "--allow-read " + path;
-  if (!write.allowed) write.would = "--allow-write " + path;
+  if (!read.allowed) read.would = "--allow-read " + shell_word(path);
+  if (!write.allowed) write.would = "--allow-write " + shell_word(path);
   return {read, write};
 }
 

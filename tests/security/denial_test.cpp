@@ -180,6 +180,31 @@ TEST_SUITE("denials") {
     CHECK(daemon.ctl({"explain", id}).out.find("\"--connect-tcp 2\"") != std::string::npos);
   }
 
+  TEST_CASE("names that programs choose have no effect on a terminal or in a shell") {
+    const Daemon daemon;
+    const std::string name = "/x\xc2\x9b[2J\xe2\x80\xae; touch pwn #";
+    const std::string id = spawned(daemon, bash({"--allow-read", "/usr"}, "exit 0"));
+    const std::string explained = daemon.ctl({"explain", id, name}).out;
+    CHECK(explained.find("\xc2\x9b") == std::string::npos);
+    CHECK(explained.find("\xe2\x80\xae") == std::string::npos);
+    CHECK(json_at(explained, "/target") == name);
+    const std::string word = "$'/x\\xc2\\x9b[2J\\xe2\\x80\\xae; touch pwn #'";
+    CHECK(json_at(explained, "/accesses/0/would") == "--allow-read " + word);
+    if (!std::getenv("KAIRO_TEST_AUDIT")) return;
+    const TempDir dir;
+    const std::string there = dir.put(name.substr(1), "");
+    const std::string quoted = "$'" + dir.path() + word.substr(2);
+    // Asked again, since the audit's thread tells it when it comes to it.
+    eventually(
+        [&] {
+          const Ran ran = daemon.ctl({"run", "--allow-read", "/usr", "--", "cat", there});
+          CHECK(ran.err.find("denied: read /x") == std::string::npos);
+          return ran.err.find("denied: read " + quoted + "; --allow-read " + quoted + " would allow it\n") !=
+                 std::string::npos;
+        },
+        "a denied file of a hostile name");
+  }
+
 }  // TEST_SUITE
 
 }  // namespace kairo::test

@@ -178,6 +178,16 @@ TEST_CASE("the line that covers something is named, or the one that would") {
     CHECK_FALSE(sandbox::explain(some, bad, "/").ok());
 }
 
+TEST_CASE("a hint is a word of a shell whatever a file is called") {
+  const auto would = [](const std::string& path) {
+    return *sandbox::explain(Permissions{}, path, "/work")->front().would;
+  };
+  CHECK(would("/etc/x") == "--allow-read /etc/x");
+  CHECK(would("/x; touch pwn #") == "--allow-read '/x; touch pwn #'");
+  CHECK(would("/c\xc2\x9b; #") == "--allow-read $'/c\\xc2\\x9b; #'");
+  CHECK(would("/no\xff") == "--allow-read $'/no\\xff'");
+}
+
 TEST_CASE("the shipped profiles are what they are called") {
   CHECK(sandbox::shipped_profiles().size() == 4);
   CHECK_FALSE(sandbox::shipped_profile("nothing").known);
