@@ -27,8 +27,11 @@ std::vector<std::string> denial_lines(const msgpack::object& explained, const st
     if (each.target) line += " " + shell_word(*each.target);
     if (each.count > 1) line += " (" + std::to_string(each.count) + " times)";
     line += each.would ? "; " + shown(*each.would) + " would allow it" : "; no option allows it";
+    if (each.note) line += ": " + shown(*each.note);
     out.push_back(line + "\n");
   }
+  if (!out.empty() && !result->complete.value_or(true))
+    out.emplace_back("kairoctl: denied: perhaps more, of which there is no list\n");
   return out;
 }
 
