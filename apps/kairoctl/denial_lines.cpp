@@ -1,6 +1,7 @@
 #include "denial_lines.hpp"
 
 #include "api/methods.hpp"
+#include "base/shown.hpp"
 #include "reflect/decode.hpp"
 
 namespace kairo::ctl {
@@ -8,13 +9,6 @@ namespace {
 
 /// The rest is told by `kairoctl explain`.
 constexpr std::size_t lines_max = 10;
-
-/// Names of files are whatever a program makes of them: none may move a terminal's cursor.
-std::string shown(const std::string& text) {
-  std::string out;
-  for (const char c : text) out += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
-  return out;
-}
 
 }  // namespace
 
@@ -29,11 +23,15 @@ std::vector<std::string> denial_lines(const msgpack::object& explained, const st
       break;
     }
     std::string line = "kairoctl: denied: " + shown(each.what);
-    if (each.target) line += " " + shown(*each.target);
+    // Names of files are whatever a program makes of them.
+    if (each.target) line += " " + shell_word(*each.target);
     if (each.count > 1) line += " (" + std::to_string(each.count) + " times)";
     line += each.would ? "; " + shown(*each.would) + " would allow it" : "; no option allows it";
+    if (each.note) line += ": " + shown(*each.note);
     out.push_back(line + "\n");
   }
+  if (!out.empty() && !result->complete.value_or(true))
+    out.emplace_back("kairoctl: denied: perhaps more, of which there is no list\n");
   return out;
 }
 

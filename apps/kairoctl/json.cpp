@@ -1,8 +1,11 @@
 // The only file that includes the JSON library.
 #include "json.hpp"
 
+#include <algorithm>
+
 #include <nlohmann/json.hpp>
 
+#include "base/shown.hpp"
 #include "wire/payload.hpp"
 
 namespace kairo::ctl {
@@ -63,8 +66,37 @@ Json convert_bytes(std::string_view msgpack_value) {
   return object ? convert(*object) : Json();
 }
 
+std::string escaped(char32_t code) {
+  const auto unit = [](char32_t value) {
+    constexpr std::string_view digits = "0123456789abcdef";
+    std::string out = "\\u";
+    for (int shift = 12; shift >= 0; shift -= 4) out += digits[value >> shift & 15];
+    return out;
+  };
+  if (code < 0x10000) return unit(code);
+  return unit(0xD800 + ((code - 0x10000) >> 10)) + unit(0xDC00 + ((code - 0x10000) & 0x3FF));
+}
+
+/// What is not printable stands in strings alone there, where an escape means the same. Line ends and blanks
+/// between the members stay.
+std::string without_effects(std::string json) {
+  const auto has_effect = [](char c) { return static_cast<unsigned char>(c) >= 0x7F; };
+  const auto first = std::find_if(json.begin(), json.end(), has_effect);
+  if (first == json.end()) return json;
+  std::string out(json.begin(), first);
+  for (std::string_view rest(first, json.end()); !rest.empty();) {
+    const Character each = first_character(rest);
+    if (each.printable || each.code < 0x20)
+      out.append(rest.substr(0, each.bytes));
+    else
+      out.append(escaped(each.code));
+    rest.remove_prefix(each.bytes);
+  }
+  return out;
+}
+
 std::string dump(const Json& json, bool indented) {
-  return json.dump(indented ? 2 : -1, ' ', false, Json::error_handler_t::replace);
+  return without_effects(json.dump(indented ? 2 : -1, ' ', false, Json::error_handler_t::replace));
 }
 
 }  // namespace

@@ -41,6 +41,11 @@ void OptionSet::optional_argument(const char* name, std::string& out, const char
   app_.add_option(name, out, text);
 }
 
+void OptionSet::optional_argument(const char* name, std::optional<std::string>& out, const char* text) {
+  app_.add_option_function<std::string>(
+      name, [&out](const std::string& value) { out = value; }, text);
+}
+
 void OptionSet::argument_choice(const char* name, std::string& out, std::initializer_list<const char*> values,
                                 const char* text) {
   app_.add_option(name, out, text)->required()->check(one_of(values));

@@ -30,6 +30,8 @@ class OptionSet {
 
   void argument(const char* name, std::string& out, const char* text);
   void optional_argument(const char* name, std::string& out, const char* text);
+  /// Tells one that is empty from none.
+  void optional_argument(const char* name, std::optional<std::string>& out, const char* text);
   void argument_choice(const char* name, std::string& out, std::initializer_list<const char*> values,
                        const char* text);
   /// At least one.

@@ -142,15 +142,4 @@ Action declare_status(OptionSet& set) {
   return [ids, metrics](Context& context) { return print_status(context, *ids, *metrics); };
 }
 
-Action declare_explain(OptionSet& set) {
-  auto params = std::make_shared<api::ExplainParams>();
-  set.argument("ID", params->id, "Session");
-  auto target = std::make_shared<std::string>();
-  set.optional_argument("TARGET", *target, "A path, tcp:PORT, udp:PORT or unix:PATH; none: what was denied");
-  return [params, target](Context& context) {
-    if (!target->empty()) params->target = *target;
-    return call_and_print(context, "process.explain", *params);
-  };
-}
-
 }  // namespace kairo::ctl

@@ -164,6 +164,8 @@ class Run {
   bool forgetting_ = false;
   bool explaining_ = false;          ///< It is asked what was denied.
   std::vector<std::string> denied_;  ///< Lines about that, for the end of stderr.
+  bool line_open_ = false;           ///< Where stderr leads to a line has begun and not ended.
+  const bool one_terminal_ = isatty(STDOUT_FILENO) == 1 && isatty(STDERR_FILENO) == 1;
   std::optional<int> exit_code_;
   std::optional<int> failed_;  ///< Leave with this exit code.
 };
@@ -219,8 +221,10 @@ int Run::go(api::SpawnParams params) {
     if (failed_ || complete()) break;
     moved = away_ ? poll_away() : poll_once();
   }
-  if (!failed_)
+  if (!failed_ && !denied_.empty()) {
+    if (line_open_) write_all(STDERR_FILENO, "\n");
     for (const std::string& each : denied_) write_all(STDERR_FILENO, each);
+  }
   return failed_.value_or(exit_code_.value_or(exit_code::run_failed));
 }
 
@@ -472,7 +476,10 @@ Result<void> Run::on_chunk(std::string_view payload) {
 bool Run::write_pending() {
   Output& output = *pending_output_;
   if (!output.broken && !pending_.empty()) {
+    const std::string_view before = pending_;
     const OutputEnd::State state = output.end.write(pending_);
+    const std::string_view written = before.substr(0, before.size() - pending_.size());
+    if (!written.empty() && (&output == &outputs_[1] || one_terminal_)) line_open_ = written.back() != '\n';
     if (state == OutputEnd::State::blocked) return false;
     if (state == OutputEnd::State::broken) {
       output.broken = true;

@@ -207,6 +207,7 @@ struct Denied {
   std::string first_at;
   std::string last_at;
   std::optional<std::string> would;
+  std::optional<std::string> note;
   std::string source;
   static constexpr auto fields() {
     using S = Denied;
@@ -216,6 +217,7 @@ struct Denied {
         field("count", &S::count, "How often"), field("firstAt", &S::first_at, "When it was first asked for"),
         field("lastAt", &S::last_at, "And when last"),
         field("would", &S::would, "The option of kairoctl that would allow it; absent: none does"),
+        field("note", &S::note, "What else there is to say of it, for people"),
         field("source", &S::source, "Who told it: seccomp or landlock"));
   }
 };

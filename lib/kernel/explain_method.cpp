@@ -15,25 +15,32 @@ std::string iso_time(std::uint64_t unix_us) {
   return to_iso8601(SystemTime(std::chrono::microseconds(unix_us)));
 }
 
-api::Denied told(const keeper::DeniedCall& call, const api::Permissions& permissions) {
-  sandbox::NamedDenial named = sandbox::named(call.denial, permissions);
-  return {std::move(named.what),  {},       call.count, iso_time(call.first_us), iso_time(call.last_us),
-          std::move(named.would), "seccomp"};
+api::Denied told(sandbox::NamedDenial named, std::uint64_t count, std::uint64_t first_us,
+                 std::uint64_t last_us, const char* source) {
+  const auto some = [](std::string text) {
+    return text.empty() ? std::nullopt : std::optional<std::string>(std::move(text));
+  };
+  api::Denied out;
+  out.what = std::move(named.what);
+  out.count = count;
+  out.first_at = iso_time(first_us);
+  out.last_at = iso_time(last_us);
+  out.would = some(std::move(named.would));
+  out.note = some(std::move(named.note));
+  out.source = source;
+  return out;
 }
 
-/// Nothing where the declaration covers it: then it was a domain that a program had made for itself.
-std::optional<api::Denied> told(const session::DeniedAccess& access, const session::Record& record) {
-  api::Denied out{access.what, {},        access.count, iso_time(access.first_us), iso_time(access.last_us),
-                  {},          "landlock"};
-  if (access.target.empty()) return out;
-  out.target = access.target;
-  const auto explained = sandbox::explain(*record.permissions, access.target, record.cwd);
-  if (!explained) return out;
-  for (const api::AccessExplained& each : *explained) {
-    if (each.access != access.what) continue;
-    if (each.allowed) return std::nullopt;
-    out.would = each.would;
-  }
+api::Denied told(const keeper::DeniedCall& call, const session::Record& record) {
+  return told(sandbox::named(call.denial, *record.permissions, record.cwd), call.count, call.first_us,
+              call.last_us, "seccomp");
+}
+
+api::Denied told(const session::DeniedAccess& access, const session::Record& record) {
+  api::Denied out =
+      told(sandbox::named(sandbox::AccessAsked{access.what, access.target}, *record.permissions, record.cwd),
+           access.count, access.first_us, access.last_us, "landlock");
+  if (!access.target.empty()) out.target = access.target;
   return out;
 }
 
@@ -49,16 +56,14 @@ void answer(Kernel& kernel, const session::Session& session,
   if (!out.confined) return reply(out);
   if (report) {
     out.sources->emplace_back("seccomp");
-    for (const keeper::DeniedCall& each : report->listed)
-      out.denials->push_back(told(each, *record.permissions));
+    for (const keeper::DeniedCall& each : report->listed) out.denials->push_back(told(each, record));
     out.complete = report->unlisted == 0;
   } else {
     out.untold->emplace_back("sockets, System V IPC, modes, owners, times: the filter has no listener");
   }
   if (const auto& accesses = session.denied_accesses()) {
     out.sources->emplace_back("landlock");
-    for (const session::DeniedAccess& each : accesses->listed)
-      if (auto denied = told(each, record)) out.denials->push_back(*std::move(denied));
+    for (const session::DeniedAccess& each : accesses->listed) out.denials->push_back(told(each, record));
     if (accesses->unlisted > 0 || accesses->interrupted || kernel.landlock_watch().lost())
       out.complete = false;
   } else {

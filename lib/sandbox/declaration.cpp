@@ -4,6 +4,7 @@
 #include <charconv>
 #include <set>
 
+#include "sandbox/hint.hpp"
 #include "sandbox/profile.hpp"
 
 namespace kairo::sandbox {
@@ -88,7 +89,12 @@ Result<void> covers_net(const Net& outer, const Net& inner) {
 
 using Explained = std::vector<api::AccessExplained>;
 
-Explained explain_path(const api::Permissions& permissions, const std::string& path) {
+std::optional<std::string> hint(std::string options) {
+  if (options.empty()) return std::nullopt;
+  return options;
+}
+
+Explained explain_path(const api::Permissions& permissions, const std::string& path, const Hints& hints) {
   const api::FileAccess files = permissions.fs.value_or(api::FileAccess{});
   api::AccessExplained read{"read", false, {}, {}};
   api::AccessExplained write{"write", false, {}, {}};
@@ -104,12 +110,13 @@ Explained explain_path(const api::Permissions& permissions, const std::string& p
   }
   read.allowed = read.by.has_value();
   write.allowed = write.by.has_value();
-  if (!read.allowed) read.would = "--allow-read " + path;
-  if (!write.allowed) write.would = "--allow-write " + path;
+  if (!read.allowed) read.would = hint(hints.read(path));
+  if (!write.allowed) write.would = hint(hints.write(path));
   return {read, write};
 }
 
-Explained explain_port(const api::Permissions& permissions, bool tcp, std::uint16_t port) {
+Explained explain_port(const api::Permissions& permissions, bool tcp, std::uint16_t port,
+                       const Hints& hints) {
   const Net net = permissions.net.value_or(api::NetAccess::none);
   const auto* access = std::get_if<api::NetAccess>(&net);
   const auto* ports = std::get_if<api::NetPorts>(&net);
@@ -125,20 +132,27 @@ Explained explain_port(const api::Permissions& permissions, bool tcp, std::uint1
     out.push_back(std::move(each));
   };
   if (!tcp) {
-    add("send", false, "", "--net all");
+    add("send", false, "", hints.all_net());
     return out;
   }
-  add("connect", ports && holds(ports->connect_tcp, port), "net.connectTcp", "--connect-tcp " + number);
-  add("bind", ports && holds(ports->bind_tcp, port), "net.bindTcp", "--bind-tcp " + number);
+  add("connect", ports && holds(ports->connect_tcp, port), "net.connectTcp", hints.connect(number));
+  add("bind", ports && holds(ports->bind_tcp, port), "net.bindTcp", hints.bind(number));
   return out;
 }
 
-Explained explain_socket(const api::Permissions& permissions) {
+/// "TCP:80" is taken for a mistake rather than for a file.
+bool is_in_capitals(std::string_view target, std::string_view prefix) {
+  const auto same = [](char a, char b) { return a == b || (a >= 'A' && a <= 'Z' && a - 'A' + 'a' == b); };
+  return target.size() >= prefix.size() &&
+         std::equal(prefix.begin(), prefix.end(), target.begin(), [&](char b, char a) { return same(a, b); });
+}
+
+Explained explain_socket(const api::Permissions& permissions, const Hints& hints) {
   api::AccessExplained out{"connect", false, {}, {}};
   if (permissions.ipc == api::IpcAccess::all)
     out.by = "ipc all";
   else
-    out.would = "--ipc all";
+    out.would = hints.all_ipc();
   out.allowed = out.by.has_value();
   return {out};
 }
@@ -222,6 +236,7 @@ Result<void> covers(const api::Permissions& outer, const api::Permissions& inner
 
 Result<Explained> explain(const api::Permissions& permissions, std::string_view target,
                           const std::string& cwd) {
+  const Hints hints(permissions, cwd);
   for (const bool tcp : {true, false}) {
     const std::string_view prefix = tcp ? "tcp:" : "udp:";
     if (!target.starts_with(prefix)) continue;
@@ -232,13 +247,20 @@ Result<Explained> explain(const api::Permissions& permissions, std::string_view 
       return Error(Code::invalid_params,
                    "params.target must have a port from 0 to 65535 behind " + std::string(prefix))
           .with("path", std::string("params.target"));
-    return explain_port(permissions, tcp, port);
+    return explain_port(permissions, tcp, port, hints);
   }
-  if (target.starts_with("unix:")) return explain_socket(permissions);
-  if (target.empty() || target.find('\0') != std::string_view::npos)
+  constexpr std::string_view local = "unix:";
+  const bool names_socket = target.starts_with(local) && target.size() > local.size();
+  if (target.empty() || target == local || target.find('\0') != std::string_view::npos)
     return Error(Code::invalid_params, "params.target must be a path, tcp:PORT, udp:PORT or unix:PATH")
         .with("path", std::string("params.target"));
-  return explain_path(permissions, normal_path(target, cwd));
+  if (names_socket) return explain_socket(permissions, hints);
+  for (const std::string_view prefix : {"tcp:", "udp:", "unix:"})
+    if (is_in_capitals(target, prefix))
+      return Error(Code::invalid_params, "params.target has " + std::string(prefix) +
+                                             " in other letters; for a file of that name write ./ before it")
+          .with("path", std::string("params.target"));
+  return explain_path(permissions, normal_path(target, cwd), hints);
 }
 
 }  // namespace kairo::sandbox

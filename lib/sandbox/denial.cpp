@@ -11,7 +11,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "sandbox/declaration.hpp"
 #include "sandbox/filter.hpp"
+#include "sandbox/hint.hpp"
 
 namespace kairo::sandbox {
 namespace {
@@ -72,13 +74,22 @@ std::string socket_name(const Denial& denial) {
   }
 }
 
-std::string socket_would(const Denial& denial, const api::Permissions& permissions) {
-  if (denial.family == AF_UNIX) return "--ipc all";
-  const auto* access = permissions.net ? std::get_if<api::NetAccess>(&*permissions.net) : nullptr;
+std::string socket_would(const Denial& denial, const Hints& hints) {
+  if (denial.family == AF_UNIX) return hints.all_ipc();
   // Where ports are listed TCP is there, and what was asked for is something else.
-  const bool none = !permissions.net || (access && *access == api::NetAccess::none);
-  if (none && is_tcp(denial)) return "--connect-tcp PORT, --bind-tcp PORT or --net all";
-  return "--net all";
+  return is_tcp(denial) ? hints.any_tcp() : hints.all_net();
+}
+
+NamedDenial named_pair(const Denial& denial, const api::Permissions& permissions, const Hints& hints) {
+  // Of pairs it is the datagrams that can be connected anew.
+  if (denial.family == AF_UNIX)
+    return {"pair of Unix " + name_of_type(denial.type) + " sockets", hints.all_ipc(), {}};
+  const auto* net = permissions.net ? std::get_if<api::NetAccess>(&*permissions.net) : nullptr;
+  const bool apart = net && *net == api::NetAccess::private_;
+  std::string would = permissions.ipc == api::IpcAccess::all ? hints.all_net()
+                      : apart                                ? hints.all_net_and_ipc()
+                                                             : hints.all_ipc();
+  return {"pair of sockets of family " + std::to_string(denial.family), std::move(would), {}};
 }
 
 }  // namespace
@@ -100,28 +111,48 @@ int refusal_of(const Denial& denial) {
   return changes_metadata(static_cast<int>(denial.call)) ? EPERM : EACCES;
 }
 
-NamedDenial named(const Denial& denial, const api::Permissions& permissions) {
+NamedDenial named(const Denial& denial, const api::Permissions& permissions, const std::string& cwd) {
+  const Hints hints(permissions, cwd);
   switch (denial.call) {
-    case SYS_socket: return {socket_name(denial), socket_would(denial, permissions)};
-    case SYS_socketpair: {
-      // Of pairs it is the datagrams that can be connected anew.
-      const bool local = denial.family == AF_UNIX;
-      return {"pair of " + (local ? "Unix " + name_of_type(denial.type) + " sockets"
-                                  : "sockets of family " + std::to_string(denial.family)),
-              local ? "--ipc all" : "--net all"};
-    }
-    case SYS_listen: return {"listen", "--bind-tcp PORT"};
+    case SYS_socket: return {socket_name(denial), socket_would(denial, hints), {}};
+    case SYS_socketpair: return named_pair(denial, permissions, hints);
+    case SYS_listen: return {"listen", hints.bind("PORT"), {}};
     case SYS_sendto:
     case SYS_sendmsg:
-    case SYS_sendmmsg: return {name_of(denial.call) + " with TCP fast open", "--net all"};
-    case SYS_setsockopt: return {"another protocol on a TCP socket", "--net all"};
+    case SYS_sendmmsg: return {name_of(denial.call) + " with TCP fast open", hints.all_net(), {}};
+    case SYS_setsockopt: return {"another protocol on a TCP socket", hints.all_net(), {}};
     case SYS_ioctl:
       return {"ioctl that changes a file (request " + std::to_string(denial.type) + ")",
-              "--allow-write PATH"};
+              hints.write_somewhere(),
+              {}};
     default: break;
   }
-  if (changes_metadata(static_cast<int>(denial.call))) return {name_of(denial.call), "--allow-write PATH"};
-  return {name_of(denial.call), "--ipc all"};
+  const bool metadata = changes_metadata(static_cast<int>(denial.call));
+  return {name_of(denial.call), metadata ? hints.write_somewhere() : hints.all_ipc(), {}};
+}
+
+NamedDenial named(const AccessAsked& access, const api::Permissions& permissions, const std::string& cwd) {
+  if (access.what == "scope.signal") return {"signal to a process outside", {}, {}};
+  if (access.what == "ptrace") return {"look into a process outside", {}, {}};
+  if (access.what == "scope.abstract_unix_socket")
+    return {"abstract Unix socket", Hints(permissions, cwd).all_ipc(), {}};
+  NamedDenial out{access.what, {}, {}};
+  if (access.target.empty()) return out;
+  if (access.target.ends_with(" (deleted)")) {
+    out.note = "it was removed before it was asked for";
+    return out;
+  }
+  const auto explained = explain(permissions, access.target, cwd);
+  if (!explained) return out;
+  for (const api::AccessExplained& each : *explained) {
+    if (each.access != access.what) continue;
+    out.would = each.would.value_or("");
+    if (each.allowed)
+      out.note = "the declaration has the name (" + each.by.value_or("") +
+                 "), but a rule holds for the file or directory that was there at the launch, wherever it is "
+                 "now, and not for one that took its place";
+  }
+  return out;
 }
 
 bool host_tells() {

@@ -11,6 +11,7 @@
 
 #include "api/confinement.hpp"
 #include "reflect/fields.hpp"
+#include "sandbox/landlock_record.hpp"
 
 namespace kairo::sandbox {
 
@@ -40,10 +41,13 @@ int refusal_of(const Denial& denial);
 
 struct NamedDenial {
   std::string what;   ///< "UDP socket (IPv4)", "chmod"
-  std::string would;  ///< The options of kairoctl that would allow it.
+  std::string would;  ///< The options of kairoctl that would allow it; empty: none does.
+  std::string note;   ///< What else there is to say; empty: nothing.
 };
-/// `permissions`: the session's, which refused it.
-NamedDenial named(const Denial& denial, const api::Permissions& permissions);
+/// `permissions` and `cwd`: the session's, which refused it.
+NamedDenial named(const Denial& denial, const api::Permissions& permissions, const std::string& cwd);
+/// The same of what Landlock denied (landlock_record.hpp).
+NamedDenial named(const AccessAsked& access, const api::Permissions& permissions, const std::string& cwd);
 
 /// Whether a filter can have a listener here (Linux 5.0), whose messages this program understands.
 bool host_tells();

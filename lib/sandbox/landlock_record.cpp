@@ -90,15 +90,21 @@ std::optional<LandlockAccess> read_landlock_access(std::string_view text) {
   LandlockAccess out;
   out.domain = *id;
   out.blockers = names(blockers->value);
+  bool unreadable_port = false;
   while (const auto pair = take(*body)) {
     if (pair->name == "path" && !out.path) {
       out.path = untrusted(pair->value);
       // What else there is says the same again, or is not asked for.
       break;
     }
-    if ((pair->name == "dest" || pair->name == "src") && !out.port)
+    if ((pair->name == "dest" || pair->name == "src") && !out.port && !unreadable_port) {
       out.port = number<std::uint16_t>(pair->value);
+      unreadable_port = !out.port;
+    }
   }
+  // The system leaves port 0 out: any that is free.
+  const bool of_ports = out.blockers.front().starts_with("net.");
+  if (of_ports && !out.port && !unreadable_port) out.port = 0;
   return out;
 }
 
@@ -139,7 +145,8 @@ AccessAsked asked(const LandlockAccess& access) {
     return name == "fs.read_file" || name == "fs.read_dir" || name == "fs.execute";
   };
   out.what = std::all_of(access.blockers.begin(), access.blockers.end(), reads) ? "read" : "write";
-  if (access.path) out.target = *access.path;
+  // The system's words for what has no path ("<too_long>") are none.
+  if (access.path && access.path->starts_with('/')) out.target = *access.path;
   return out;
 }
 

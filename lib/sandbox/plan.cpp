@@ -10,7 +10,9 @@ namespace kairo::sandbox {
 namespace {
 
 constexpr std::uint64_t reading = landlock::execute | landlock::read_file | landlock::read_dir;
-constexpr std::uint64_t of_device = landlock::read_file | landlock::write_file | landlock::truncate;
+/// With ioctl, which isatty() is: these devices have none that needs no capability.
+constexpr std::uint64_t of_device =
+    landlock::read_file | landlock::write_file | landlock::truncate | landlock::ioctl_dev;
 
 Error unsupported(const std::string& what) {
   return Error(Code::unsupported, "this host cannot enforce the declared permissions: it lacks " + what +

@@ -68,9 +68,8 @@ TEST_SUITE("denials") {
         daemon.ctl(bash({"run", "--id", "told", "--allow-read", "/usr", "--net", "none"},
                         ": </dev/tcp/127.0.0.1/1; : </dev/tcp/127.0.0.1/1; chmod 600 " + file + "; exit 3"));
     CHECK(ran.code == 3);
-    CHECK(
-        ran.err.find("kairoctl: denied: TCP socket (IPv4) (2 times); --connect-tcp PORT, --bind-tcp PORT or "
-                     "--net all would allow it\n") != std::string::npos);
+    CHECK(ran.err.find("kairoctl: denied: TCP socket (IPv4) (2 times); --net all, or --connect-tcp PORT or "
+                       "--bind-tcp PORT (in place of --net none) would allow it\n") != std::string::npos);
     const std::string explained = daemon.ctl({"explain", "told"}).out;
     CHECK(json_at(explained, "/complete") == "true");
     CHECK(json_at(explained, "/sources/0") == "seccomp");
@@ -176,8 +175,113 @@ TEST_SUITE("denials") {
     eventually([&] { return count_of(daemon, id, "read", secret) == 1; }, "a denied file");
     eventually([&] { return count_of(daemon, id, "connect", "tcp:2") == 1; }, "a denied port");
     eventually([&] { return count_of(daemon, id, "write", "/usr") == 1; }, "a denied new file");
-    CHECK(daemon.ctl({"explain", id}).out.find("--allow-read " + dir.path()) != std::string::npos);
+    CHECK(denied(daemon.ctl({"explain", id}).out, "read", secret, "would") ==
+          "--allow-read '" + secret + "'");
     CHECK(daemon.ctl({"explain", id}).out.find("\"--connect-tcp 2\"") != std::string::npos);
+  }
+
+  TEST_CASE("names that programs choose have no effect on a terminal or in a shell") {
+    const Daemon daemon;
+    const std::string name = "/x\xc2\x9b[2J\xe2\x80\xae; touch pwn #";
+    const std::string id = spawned(daemon, bash({"--allow-read", "/usr"}, "exit 0"));
+    const std::string explained = daemon.ctl({"explain", id, name}).out;
+    CHECK(explained.find("\xc2\x9b") == std::string::npos);
+    CHECK(explained.find("\xe2\x80\xae") == std::string::npos);
+    CHECK(json_at(explained, "/target") == name);
+    const std::string word = "$'/x\\xc2\\x9b[2J\\xe2\\x80\\xae; touch pwn #'";
+    CHECK(json_at(explained, "/accesses/0/would") == "--allow-read " + word);
+    if (!std::getenv("KAIRO_TEST_AUDIT")) return;
+    const TempDir dir;
+    const std::string there = dir.put(name.substr(1), "");
+    const std::string quoted = "$'" + dir.path() + word.substr(2);
+    // Asked again, since the audit's thread tells it when it comes to it.
+    eventually(
+        [&] {
+          const Ran ran = daemon.ctl({"run", "--allow-read", "/usr", "--", "cat", there});
+          CHECK(ran.err.find("denied: read /x") == std::string::npos);
+          return ran.err.find("denied: read " + quoted + "; --allow-read " + quoted + " would allow it\n") !=
+                 std::string::npos;
+        },
+        "a denied file of a hostile name");
+  }
+
+  TEST_CASE("what is denied begins a line of its own") {
+    if (!sandbox::host().tells) return;
+    const Daemon daemon;
+    const Ran ran = daemon.ctl(
+        bash({"run", "--allow-read", "/usr"}, ": </dev/tcp/127.0.0.1/1; printf unfinished >&2; exit 3"));
+    CHECK(ran.code == 3);
+    CHECK(ran.err.find("unfinished\nkairoctl: denied: ") != std::string::npos);
+  }
+
+  TEST_CASE("explain follows links to what a declaration covers, and refuses a target that is none") {
+    const Daemon daemon;
+    const TempDir dir;
+    fs::create_directories(dir.file("real/x"));
+    fs::create_symlink("real", dir.file("link"));
+    const auto read_by = [&](const std::string& id, const std::string& target) {
+      return json_at(daemon.ctl({"explain", id, target}).out, "/accesses/0/by");
+    };
+    const std::string id = spawned(
+        daemon,
+        bash({"--allow-read", "/usr", "--allow-read", dir.file("link"), "--cwd", dir.path()}, "exit 0"));
+    const std::string rule = "fs.read " + fs::canonical(dir.file("real")).string();
+    CHECK(read_by(id, dir.file("link/x")) == rule);
+    CHECK(read_by(id, dir.file("real/x")) == rule);
+    CHECK(read_by(id, dir.file("link/not/yet")) == rule);
+    CHECK(read_by(id, "link/../real/./x/") == rule);
+    CHECK(read_by(id, dir.file("linked")).empty());
+    CHECK(daemon.ctl({"explain", id, "link/x"}).err ==
+          "kairoctl: link/x leads to " + fs::canonical(dir.file("real/x")).string() + "\n");
+    CHECK(daemon.ctl({"explain", id, dir.file("real/x")}).err.empty());
+    // One that another program declared by a link's name.
+    const std::string profiled =
+        spawned(daemon, bash({"--profile", "read-only", "--cwd", dir.file("link")}, "exit 0"));
+    CHECK(read_by(profiled, "x") == "fs.read " + dir.file("link"));
+    CHECK(read_by(profiled, dir.file("real/x")) == "fs.read " + dir.file("link"));
+    CHECK(read_by(profiled, "/proc/self/maps") == "fs.read /proc");
+    for (const char* none : {"", "unix:", "TCP:80", "Unix:/x"}) {
+      const Ran refused = daemon.ctl({"explain", id, none});
+      CHECK(refused.code != 0);
+      CHECK(refused.err.find("E_INVALID_PARAMS") != std::string::npos);
+    }
+  }
+
+  TEST_CASE("where the host's audit is on, a file that took the place of a declared one is listed") {
+    if (!std::getenv("KAIRO_TEST_AUDIT")) return;
+    const Daemon daemon;
+    const TempDir dir;
+    const std::string file = dir.put("conf", "");
+    const std::string id = "replaced";
+    const Ran ran =
+        daemon.ctl({"spawn", "--id", id, "--allow-read", "/usr", "--allow-read", file, "--", "bash", "-c",
+                    "read -r line; : <'" + file + "'; [ -t 3 ] 3</dev/null; exit 3"});
+    REQUIRE(ran.code == 0);
+    dir.put("conf.new", "");
+    fs::rename(dir.file("conf.new"), file);
+    CHECK(daemon.ctl({"write", id}, "\n").code == 0);
+    eventually([&] { return count_of(daemon, id, "read", file) == 1; }, "a denied file");
+    const std::string explained = daemon.ctl({"explain", id}).out;
+    CHECK(denied(explained, "read", file, "would").empty());
+    CHECK(denied(explained, "read", file, "note")
+              .starts_with("the declaration has the name (fs.read " + file + ")"));
+    CHECK(count_of(daemon, id, "write", "/dev/null") == 0);
+  }
+
+  TEST_CASE("where the host's audit is on, a list that is cut off says so") {
+    if (!std::getenv("KAIRO_TEST_AUDIT")) return;
+    const Daemon daemon;
+    const TempDir dir;
+    for (int i = 0; i < 100; ++i) dir.put("f" + std::to_string(i), "");
+    eventually(
+        [&] {
+          const Ran ran = daemon.ctl(bash({"run", "--allow-read", "/usr"},
+                                          "for i in {0..99}; do : <" + dir.path() + "/f$i; done; exit 3"));
+          const std::vector<std::string> lines = lines_of(ran.err);
+          return ran.err.find("kairoctl: denied: 54 more; kairoctl explain ") != std::string::npos &&
+                 lines.back() == "kairoctl: denied: perhaps more, of which there is no list";
+        },
+        "a list that is cut off");
   }
 
 }  // TEST_SUITE

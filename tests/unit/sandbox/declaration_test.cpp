@@ -173,9 +173,50 @@ TEST_CASE("the line that covers something is named, or the one that would") {
   CHECK(allowed_by(some, "unix:/run/x", "connect") == "");
   CHECK(allowed_by(net(NetAccess::all), "udp:53", "send") == "net all");
   CHECK(allowed_by(ipc(IpcAccess::all), "unix:/run/x", "connect") == "ipc all");
-  for (const std::string& bad : {std::string(), std::string("tcp:"), std::string("tcp:65536"),
-                                 std::string("udp:-1"), std::string("tcp:80x"), std::string("/a\0b", 4)})
+  for (const std::string& bad :
+       {std::string(), std::string("tcp:"), std::string("tcp:65536"), std::string("udp:-1"),
+        std::string("tcp:80x"), std::string("/a\0b", 4), std::string("unix:"), std::string("unix:/a\0", 8),
+        std::string("TCP:80"), std::string("Unix:/x")})
     CHECK_FALSE(sandbox::explain(some, bad, "/").ok());
+  CHECK(sandbox::explain(some, "./TCP:80", "/").ok());
+}
+
+TEST_CASE("a hint is a word of a shell whatever a file is called") {
+  const auto would = [](const std::string& path) {
+    return *sandbox::explain(Permissions{}, path, "/work")->front().would;
+  };
+  CHECK(would("/etc/x") == "--allow-read /etc/x");
+  CHECK(would("/x; touch pwn #") == "--allow-read '/x; touch pwn #'");
+  CHECK(would("/c\xc2\x9b; #") == "--allow-read $'/c\\xc2\\x9b; #'");
+  CHECK(would("/no\xff") == "--allow-read $'/no\\xff'");
+}
+
+TEST_CASE("a hint can be given as it stands") {
+  const auto would = [](const Permissions& permissions, const std::string& target, std::size_t at = 0) {
+    const auto explained = sandbox::explain(*sandbox::normalised(permissions, "/work", "p"), target, "/work");
+    return explained->at(at).would.value_or("");
+  };
+  const Permissions none;
+  Permissions connecting = net(NetPorts{Ports{1}, {}});
+  CHECK(would(none, "tcp:5") == "--connect-tcp 5 (in place of --net none)");
+  CHECK(would(none, "tcp:5", 1) == "--bind-tcp 5 (in place of --net none)");
+  CHECK(would(connecting, "tcp:5") == "--connect-tcp 5");
+  CHECK(would(connecting, "udp:5") == "--net all (in place of --connect-tcp and --bind-tcp)");
+  CHECK(would(connecting, "unix:/x") == "--ipc all --bind-tcp PORT");
+  CHECK(would(net(NetPorts{{}, Ports{1}}), "unix:/x") == "--ipc all");
+  CHECK(would(ipc(IpcAccess::all), "tcp:5") == "--connect-tcp 5 --bind-tcp PORT (in place of --net none)");
+  // The directory of a process is another one for the next.
+  CHECK(would(none, "/proc/12/maps") == "--allow-read /proc (for the session's own processes alone)");
+  CHECK(would(none, "/proc/self/maps") == "--allow-read /proc");
+  CHECK(would(none, "/proc/12/task/13/status") == "--allow-read /proc");
+  CHECK(would(none, "/proc/1/environ") == "");
+  CHECK(would(none, "/proc/1/task/1/mem") == "");
+  CHECK(would(none, "/proc/meminfo") == "--allow-read /proc/meminfo");
+  const Permissions offline = *sandbox::shipped_profile("offline").permissions;
+  CHECK(would(offline, "tcp:5") ==
+        "--connect-tcp 5 (in place of --profile offline, with the rest of what it allows)");
+  CHECK(would(offline, "/etc/shadow") ==
+        "--allow-read /etc/shadow (in place of --profile offline, with the rest of what it allows)");
 }
 
 TEST_CASE("the shipped profiles are what they are called") {

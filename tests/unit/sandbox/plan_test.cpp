@@ -119,21 +119,76 @@ TEST_CASE("a denial is named with the option that would allow it") {
     std::uint64_t arguments[6] = {};
     std::size_t i = 0;
     for (const std::uint64_t each : given) arguments[i++] = each;
-    const auto named = sandbox::named(sandbox::denial_of(static_cast<int>(call), arguments), permissions);
+    const auto named =
+        sandbox::named(sandbox::denial_of(static_cast<int>(call), arguments), permissions, "/work");
     return named.what + ": " + named.would;
   };
   const api::Permissions none;
-  api::Permissions ports;
-  ports.net = api::NetPorts{};
+  api::Permissions ports, apart, ipc, connecting, both;
+  ports.net = api::NetPorts{{}, {{80}}};
+  apart.net = api::NetAccess::private_;
+  ipc.ipc = api::IpcAccess::all;
+  connecting.net = api::NetPorts{{{1}}, {}};
+  both.net = api::NetAccess::private_;
+  both.ipc = api::IpcAccess::all;
   CHECK(name(SYS_socket, {AF_INET, with_flags, 0}, none) ==
-        "TCP socket (IPv4): --connect-tcp PORT, --bind-tcp PORT or --net all");
+        "TCP socket (IPv4): --net all, or --connect-tcp PORT or --bind-tcp PORT (in place of --net none)");
+  CHECK(name(SYS_socket, {AF_INET, with_flags, 0}, ipc) ==
+        "TCP socket (IPv4): --net all, or --bind-tcp PORT and --connect-tcp PORT (in place of --net none)");
   CHECK(name(SYS_socket, {garbage | AF_INET6, SOCK_DGRAM, 0}, none) == "UDP socket (IPv6): --net all");
-  CHECK(name(SYS_socket, {AF_INET, SOCK_STREAM, 262}, ports) == "MPTCP socket (IPv4): --net all");
+  CHECK(name(SYS_socket, {AF_INET, SOCK_STREAM, 262}, ports) ==
+        "MPTCP socket (IPv4): --net all (in place of --connect-tcp and --bind-tcp)");
   CHECK(name(SYS_socket, {AF_UNIX, SOCK_STREAM, 0}, none) == "Unix socket (stream): --ipc all");
+  CHECK(name(SYS_socket, {AF_UNIX, SOCK_STREAM, 0}, ports) == "Unix socket (stream): --ipc all");
+  // A TCP socket that was never bound is not told from a Unix one there, so a port to listen on is needed.
+  CHECK(name(SYS_socket, {AF_UNIX, SOCK_STREAM, 0}, connecting) ==
+        "Unix socket (stream): --ipc all --bind-tcp PORT");
   CHECK(name(SYS_socketpair, {AF_UNIX, SOCK_DGRAM, 0}, none) == "pair of Unix datagram sockets: --ipc all");
-  CHECK(name(SYS_listen, {3, 5}, ports) == "listen: --bind-tcp PORT");
+  CHECK(name(SYS_socketpair, {AF_INET, SOCK_STREAM, 0}, none) == "pair of sockets of family 2: --ipc all");
+  CHECK(name(SYS_socketpair, {AF_INET, SOCK_STREAM, 0}, apart) ==
+        "pair of sockets of family 2: --net all --ipc all");
+  CHECK(name(SYS_socketpair, {AF_INET, SOCK_STREAM, 0}, both) == "pair of sockets of family 2: --net all");
+  CHECK(name(SYS_listen, {3, 5}, connecting) == "listen: --bind-tcp PORT");
   CHECK(name(SYS_fchmodat, {}, none) == "fchmodat: --allow-write PATH");
   CHECK(name(SYS_shmget, {}, none) == "shmget: --ipc all");
+}
+
+TEST_CASE("hints for pairs of sockets let them through the filter") {
+  using Network = FilterShape::Network;
+  CHECK_FALSE(allows({Network::none, false, false}, SYS_socketpair, {AF_INET, SOCK_STREAM, 0}));
+  CHECK_FALSE(allows({Network::open, false, false}, SYS_socketpair, {AF_INET, SOCK_STREAM, 0}));
+  CHECK(allows({Network::none, true, false}, SYS_socketpair, {AF_INET, SOCK_STREAM, 0}));
+  CHECK_FALSE(allows({Network::apart, true, false}, SYS_socketpair, {AF_INET, SOCK_STREAM, 0}));
+  CHECK(allows({Network::open, true, false}, SYS_socketpair, {AF_INET, SOCK_STREAM, 0}));
+}
+
+TEST_CASE("what Landlock denied is named with the option that would allow it, or says why there is none") {
+  api::Permissions some;
+  some.fs.emplace();
+  some.fs->read = {{"/usr", "/work/conf"}};
+  const auto named = [&](const std::string& what, const std::string& target) {
+    return sandbox::named(sandbox::AccessAsked{what, target}, some, "/work");
+  };
+  CHECK(named("read", "/etc/x").would == "--allow-read /etc/x");
+  CHECK(named("read", "/etc/x").note.empty());
+  // A file that took the place of a declared one is not covered.
+  const auto replaced = named("read", "/work/conf");
+  CHECK(replaced.would.empty());
+  CHECK(replaced.note.starts_with("the declaration has the name (fs.read /work/conf), but a rule holds for"));
+  CHECK(named("write", "/work/conf").would == "--allow-write /work/conf");
+  CHECK(named("read", "/etc/gone (deleted)").would.empty());
+  CHECK(named("read", "").would.empty());
+  CHECK(named("scope.signal", "").what == "signal to a process outside");
+  CHECK(named("scope.signal", "").would.empty());
+  CHECK(named("scope.abstract_unix_socket", "").what == "abstract Unix socket");
+  CHECK(named("scope.abstract_unix_socket", "").would == "--ipc all");
+}
+
+TEST_CASE("the basic devices may be asked whether they are terminals") {
+  const auto plan = sandbox::make_plan({}, sandbox::host());
+  if (!plan) return;  // this host cannot confine
+  for (const sandbox::PathRule& each : plan->paths)
+    if (each.path == "/dev/null") CHECK((each.access & sandbox::landlock::ioctl_dev) != 0);
 }
 
 TEST_CASE("processes may be made, namespaces not") {
