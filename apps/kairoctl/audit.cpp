@@ -10,6 +10,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/shown.hpp"
 #include "client/autostart.hpp"
 #include "context.hpp"
 #include "option_set.hpp"
@@ -34,13 +35,10 @@ struct AuditCommand {
 };
 
 /// A cell for people: what a text says, without anything that moves the cursor.
-std::string shown(const nlohmann::json& record, const char* name) {
+std::string cell_of(const nlohmann::json& record, const char* name) {
   const auto found = record.find(name);
   if (found == record.end()) return {};
-  std::string out = found->is_string() ? found->get<std::string>() : found->dump();
-  for (char& c : out)
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
-  return out;
+  return shown(found->is_string() ? found->get<std::string>() : found->dump());
 }
 
 class Audit {
@@ -78,10 +76,10 @@ class Audit {
     if (!as_table_) return write_out(line + "\n");
     const nlohmann::json record = nlohmann::json::parse(line, nullptr, false);
     if (!record.is_object()) return;
-    const std::string method = shown(record, "method");
-    table_.add({shown(record, "seq"), shown(record, "time").substr(0, 19), shown(record, "principal"),
-                method.empty() ? shown(record, "event") : method, shown(record, "target"),
-                shown(record, "outcome")});
+    const std::string method = cell_of(record, "method");
+    table_.add({cell_of(record, "seq"), cell_of(record, "time").substr(0, 19), cell_of(record, "principal"),
+                method.empty() ? cell_of(record, "event") : method, cell_of(record, "target"),
+                cell_of(record, "outcome")});
   }
 
   client::LastingClient& client_;

@@ -1,6 +1,7 @@
 // kairoctl status, ps: what is known of sessions.
 #include <memory>
 
+#include "base/shown.hpp"
 #include "context.hpp"
 #include "option_set.hpp"
 #include "table.hpp"
@@ -29,8 +30,7 @@ std::string command_of(const msgpack::object& session) {
   for (const auto& each : argv->via.array) {
     if (each.type != msgpack::type::STR) continue;
     if (!out.empty()) out += ' ';
-    for (char c : std::string_view(each.via.str.ptr, each.via.str.size))
-      out += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
+    out += shown({each.via.str.ptr, each.via.str.size});
   }
   return out;
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/shown.hpp"
 #include "json.hpp"
 #include "wire/payload.hpp"
 
@@ -12,15 +13,8 @@ bool is_container(const msgpack::object& value) {
   return value.type == msgpack::type::MAP || value.type == msgpack::type::ARRAY;
 }
 
-/// Control characters would break the row, or worse, drive the terminal.
-std::string printable(std::string text) {
-  for (char& c : text)
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
-  return text;
-}
-
 std::string as_text(const msgpack::object& value) {
-  if (value.type == msgpack::type::STR) return printable({value.via.str.ptr, value.via.str.size});
+  if (value.type == msgpack::type::STR) return shown({value.via.str.ptr, value.via.str.size});
   return to_json(value, false);
 }
 
