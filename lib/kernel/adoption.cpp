@@ -72,12 +72,18 @@ void Kernel::adopt(std::vector<keeper::Link::Held> held) {
       inherited_[session.key()] = {{pins[0], pins[1]}, std::max(slot.kairod_wants_hold.load(), 2u) - 1};
     began(session, nullptr, {});
     take_note(session, found.note.data);
-    if (session.record().audited && landlock_watch_.on()) {
-      session.expect_denied_accesses(true);
+    auto known = remembered_.extract(found.key);
+    if (session.record().audited) {
+      if (known) {
+        const session::Entry& entry = known.mapped();
+        session.restore_denied_accesses(entry.remains ? entry.remains->denied_accesses
+                                                      : entry.denied_accesses);
+      }
+      session.expect_denied_accesses();
+      if (!known || !known.mapped().remains) session.interrupt_denied_accesses();
       if (session.note().landlock_domain != 0)
         landlock_watch_.know(session.note().landlock_domain, session.key());
     }
-    const auto known = remembered_.extract(found.key);
     if (!known)
       put_on_record(session);
     else if (known.mapped().remains)
@@ -87,6 +93,7 @@ void Kernel::adopt(std::vector<keeper::Link::Held> held) {
                  found.denials});
   }
   if (held.empty()) return;
+  landlock_watch_.follow();
   // The readers of the time before have so long to come back; then only those that did count (SPEC 5.4).
   timers_.after(limits::orphaned_hold, [this] {
     inherited_.clear();
@@ -115,6 +122,8 @@ void Kernel::restore_ended() {
       session::Remains& remains = entry.remains.emplace();
       remains.at_us = unix_us(system_now());
       remains.lost = true;
+      remains.denied_accesses = std::move(entry.denied_accesses);
+      if (remains.denied_accesses) remains.denied_accesses->interrupted = true;
       const keeper::SessionSlot* slot = nullptr;
       if (old_table_ && entry.slot < old_table_->slots() && old_table_->slot(entry.slot).key == key)
         slot = &old_table_->slot(entry.slot);

@@ -44,8 +44,19 @@ api::Denied told(const session::DeniedAccess& access, const session::Record& rec
   return out;
 }
 
+/// How long after its end a session's denials may still be on their way from the host's audit.
+constexpr std::uint64_t heard_after_us = 10'000'000;
+
+/// Whether something may be on its way that was denied before.
+bool may_be_told_more(const session::Session& session) {
+  if (!session.denied_accesses()) return false;
+  return !session.ended() || session.end()->boot_us + heard_after_us > boot_clock_us();
+}
+
+/// `heard`: what the host's audit knew when it was asked has come.
 void answer(Kernel& kernel, const session::Session& session,
-            const std::optional<keeper::DenialReport>& report, const Reply<api::ExplainResult>& reply) {
+            const std::optional<keeper::DenialReport>& report, bool heard,
+            const Reply<api::ExplainResult>& reply) {
   const session::Record& record = session.record();
   api::ExplainResult out;
   out.confined = record.permissions.has_value();
@@ -58,18 +69,23 @@ void answer(Kernel& kernel, const session::Session& session,
     out.sources->emplace_back("seccomp");
     for (const keeper::DeniedCall& each : report->listed) out.denials->push_back(told(each, record));
     out.complete = report->unlisted == 0;
+  } else if (session.end() && session.end()->lost) {
+    out.untold->emplace_back(
+        "sockets, System V IPC, modes, owners, times: the keeper that counted them is lost");
+    out.complete = false;
   } else {
     out.untold->emplace_back("sockets, System V IPC, modes, owners, times: the filter has no listener");
   }
   if (const auto& accesses = session.denied_accesses()) {
     out.sources->emplace_back("landlock");
     for (const session::DeniedAccess& each : accesses->listed) out.denials->push_back(told(each, record));
-    if (accesses->unlisted > 0 || accesses->interrupted || kernel.landlock_watch().lost())
-      out.complete = false;
+    if (accesses->unlisted > 0 || accesses->interrupted || !heard) out.complete = false;
+    if (!session.ended() && !kernel.landlock_watch().on())
+      out.untold->push_back("files, ports, signals, at present: " + kernel.landlock_watch().why_not());
   } else {
-    const std::string& why = kernel.landlock_watch().why_not();
-    out.untold->push_back("files, ports, signals: " +
-                          (why.empty() ? "the host's audit was off when it was started" : why));
+    const bool on = kernel.landlock_watch().on();
+    out.untold->push_back("files, ports, signals: " + (on ? "the host's audit was off when it was started"
+                                                          : kernel.landlock_watch().why_not()));
   }
   std::stable_sort(out.denials->begin(), out.denials->end(),
                    [](const auto& a, const auto& b) { return a.first_at < b.first_at; });
@@ -83,14 +99,19 @@ void explain(Kernel& kernel, Call& call, api::ExplainParams params, Reply<api::E
   if (!session) return reply(session.error());
   const session::Record& record = (*session)->record();
   if (!params.target) {
-    kernel.link().denials((*session)->key(), [&kernel, key = (*session)->key(), id = params.id,
-                                              reply](std::optional<keeper::DenialReport> report) {
-      const session::Session* found = kernel.sessions().find_key(key);
-      if (!found) return reply(Error(Code::not_found, "session \"" + id + "\" is forgotten").with("id", id));
-      if (!report && found->end()) report = found->end()->denials;
-      answer(kernel, *found, report, reply);
-    });
-    return;
+    const auto ask = [&kernel, key = (*session)->key(), id = params.id, reply](bool heard) {
+      kernel.link().denials(
+          key, [&kernel, key, id, heard, reply](std::optional<keeper::DenialReport> report) {
+            const session::Session* found = kernel.sessions().find_key(key);
+            if (!found)
+              return reply(Error(Code::not_found, "session \"" + id + "\" is forgotten").with("id", id));
+            if (!report && found->end()) report = found->end()->denials;
+            answer(kernel, *found, report, heard, reply);
+          });
+    };
+    // Who fails for a denied file asks at once, and the host's audit may be some milliseconds behind.
+    if (may_be_told_more(**session)) return kernel.landlock_watch().when_heard(ask);
+    return ask(true);
   }
   api::ExplainResult out;
   out.target = params.target;

@@ -284,6 +284,10 @@ Result<Plan> plan_spawn(Kernel& kernel, Call& call, const api::SpawnParams& para
     if (!confinement) return std::move(confinement).error();
     confinement->follow_links = !granted->bounded;
     confinement->audited = record.audited = kernel.landlock_watch().on();
+    if (record.audited) {
+      record.uid = kernel.options().serves_users ? call.client->connection().peer().uid : ::geteuid();
+      record.launcher = kernel.landlock_watch().launcher();
+    }
     order.confinement = *std::move(confinement);
     order.ipc = record.permissions->ipc == api::IpcAccess::kernel;
     if (order.ipc) told.emplace_back("KAIRO_IPC_FD", ipc_descriptor);
@@ -424,6 +428,7 @@ void spawn_session(Kernel& kernel, Call& call, api::SpawnParams params, const st
       [&kernel, client = std::weak_ptr(call.client), reply, place = *place, subscribe = plan.subscribe,
        asked_at = SteadyClock::now(), ipc = std::make_shared<UniqueFd>(std::move(plan.ipc)),
        peer = call.client->connection().peer(), groups = call.client->groups(),
+       losses = kernel.landlock_watch().losses(),
        record = std::move(plan.record)](Result<keeper::Launched> launched) mutable {
         const std::string started_id = record.id;
         Counters& counters = kernel.counters();
@@ -442,7 +447,10 @@ void spawn_session(Kernel& kernel, Call& call, api::SpawnParams params, const st
             std::move(record), place.key, place.slot, &kernel.link().table().slot(place.slot)));
         session.set_group(launched->group);
         session.degrade(launched->degraded);
-        if (session.record().audited) session.expect_denied_accesses(false);
+        if (session.record().audited) {
+          session.expect_denied_accesses();
+          if (kernel.landlock_watch().losses() != losses) session.interrupt_denied_accesses();
+        }
         session.launched(launched->pid, SystemTime(std::chrono::microseconds(launched->started_us)),
                          boot_clock_us());
         if (*ipc) kernel.accept_for(session, std::move(*ipc), peer, std::move(groups));

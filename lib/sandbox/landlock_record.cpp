@@ -2,15 +2,17 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstring>
 
 namespace kairo::sandbox {
 namespace {
 
 constexpr std::size_t blockers_max = 32;
 
+constexpr std::string_view begin = "audit(";
+
 /// The part behind "audit(TIME:SERIAL): ".
 std::optional<std::string_view> body_of(std::string_view text) {
-  constexpr std::string_view begin = "audit(";
   constexpr std::string_view end = "): ";
   if (text.size() > landlock_record_bytes_max || !text.starts_with(begin)) return std::nullopt;
   while (!text.empty() && text.back() == '\0') text.remove_suffix(1);
@@ -67,6 +69,17 @@ std::optional<Number> number(std::string_view text, int base = 10) {
   return out;
 }
 
+/// TIME in microseconds, which is written in seconds with three decimals; 0 where it is not.
+std::uint64_t time_of(std::string_view text) {
+  text.remove_prefix(begin.size());
+  const std::string_view time = text.substr(0, text.find(':'));
+  const std::size_t point = time.find('.');
+  if (point == std::string_view::npos || time.size() != point + 4) return 0;
+  const auto seconds = number<std::uint32_t>(time.substr(0, point));
+  const auto milliseconds = number<std::uint16_t>(time.substr(point + 1));
+  return seconds && milliseconds ? *seconds * std::uint64_t{1'000'000} + *milliseconds * 1000u : 0;
+}
+
 std::vector<std::string> names(std::string_view list) {
   std::vector<std::string> out;
   while (!list.empty() && out.size() < blockers_max) {
@@ -116,13 +129,41 @@ std::optional<LandlockDomain> read_landlock_domain(std::string_view text) {
   if (!domain || domain->name != "domain" || !status || status->name != "status") return std::nullopt;
   const auto id = number<std::uint64_t>(domain->value, 16);
   if (!id) return std::nullopt;
-  if (status->value == "deallocated") return LandlockDomain{*id, true, 0};
+  LandlockDomain out;
+  out.domain = *id;
+  if (status->value == "deallocated") {
+    out.ended = true;
+    return out;
+  }
   const auto mode = take(*body);
   const auto pid = take(*body);
   if (status->value != "allocated" || !mode || !pid || pid->name != "pid") return std::nullopt;
   const auto who = number<std::int32_t>(pid->value);
   if (!who || *who <= 0) return std::nullopt;
-  return LandlockDomain{*id, false, *who};
+  const auto uid = take(*body);
+  const auto user = uid && uid->name == "uid" ? number<std::uint32_t>(uid->value) : std::nullopt;
+  const auto exe = take(*body);
+  // Without both nobody is known by it.
+  if (!user || !exe || exe->name != "exe") return std::nullopt;
+  out.pid = *who;
+  out.uid = *user;
+  out.exe = untrusted(exe->value).value_or("");
+  out.at_us = time_of(text);
+  return out;
+}
+
+std::string_view program_of(std::string_view exe) {
+  constexpr std::string_view removed = " (deleted)";
+  if (exe.ends_with(removed)) exe.remove_suffix(removed.size());
+  return exe;
+}
+
+std::optional<AuditStatus> read_audit_status(std::string_view bytes) {
+  // mask, enabled, failure, pid, rate_limit, backlog_limit, lost, backlog, ...
+  std::uint32_t words[8];
+  if (bytes.size() < sizeof words) return std::nullopt;
+  std::memcpy(words, bytes.data(), sizeof words);
+  return AuditStatus{words[1] != 0, words[6], words[7]};
 }
 
 AccessAsked asked(const LandlockAccess& access) {

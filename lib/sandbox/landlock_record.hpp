@@ -34,13 +34,28 @@ struct LandlockAccess {
 /// Nothing where the text is no such record.
 std::optional<LandlockAccess> read_landlock_access(std::string_view text);
 
-/// A domain told for the first time, after its first denial, or its end.
+/// A domain told for the first time, after its first denial, or its end. The process that made it is told as
+/// it was then, which may be long ago.
 struct LandlockDomain {
   std::uint64_t domain = 0;
   bool ended = false;
-  std::int32_t pid = 0;  ///< Of the process that made it; 0 at its end.
+  std::int32_t pid = 0;     ///< Of the process that made it; 0 at its end.
+  std::uint32_t uid = 0;    ///< Its user.
+  std::string exe;          ///< Its program; empty where the record does not tell it.
+  std::uint64_t at_us = 0;  ///< When the record was written, Unix time; 0: it does not tell.
 };
 std::optional<LandlockDomain> read_landlock_domain(std::string_view text);
+
+/// The path of a program as /proc/PID/exe and the records name it, whether or not the file was removed since.
+std::string_view program_of(std::string_view exe);
+
+/// Of struct audit_status what is asked for here.
+struct AuditStatus {
+  bool enabled = false;
+  std::uint32_t lost = 0;     ///< Records, since the machine's start.
+  std::uint32_t backlog = 0;  ///< Records that are written and yet to be sent.
+};
+std::optional<AuditStatus> read_audit_status(std::string_view bytes);
 
 /// The access in the words of process.explain.
 struct AccessAsked {

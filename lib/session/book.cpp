@@ -73,7 +73,10 @@ Entry entry_of(const Session& session) {
   out.boot = boot_mark();
   out.slot = session.slot_index();
   out.note = session.note();
-  if (session.ended()) out.remains = session.remains();
+  if (session.ended())
+    out.remains = session.remains();
+  else
+    out.denied_accesses = session.denied_accesses();
   return out;
 }
 

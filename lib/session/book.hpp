@@ -38,7 +38,8 @@ struct Entry {
   std::uint64_t boot = 0;
   std::uint32_t slot = 0;  ///< Where the keeper's table has it while it lives.
   Note note;
-  std::optional<Remains> remains;  ///< Once it has ended.
+  std::optional<DeniedAccesses> denied_accesses;  ///< Until it has ended, then the remains have them.
+  std::optional<Remains> remains;                 ///< Once it has ended.
   static constexpr auto fields() {
     using S = Entry;
     using reflect::defaulted;
@@ -47,6 +48,7 @@ struct Entry {
                       defaulted("startedUs", &S::started_us, ""),
                       defaulted("startedBootUs", &S::started_boot_us, ""), defaulted("boot", &S::boot, ""),
                       defaulted("slot", &S::slot, ""), defaulted("note", &S::note, ""),
+                      reflect::field("deniedAccesses", &S::denied_accesses, ""),
                       reflect::field("remains", &S::remains, ""));
   }
 };

@@ -133,8 +133,17 @@ bool Session::note_domain(std::uint64_t domain) {
   return true;
 }
 
+bool Session::interrupt_denied_accesses() {
+  return denied_accesses_ && !std::exchange(denied_accesses_->interrupted, true);
+}
+
+void Session::denied_unlisted(std::uint64_t count) {
+  expect_denied_accesses();
+  denied_accesses_->unlisted += count;
+}
+
 bool Session::denied(const std::string& what, const std::string& target, std::uint64_t at_us) {
-  if (!denied_accesses_) denied_accesses_.emplace();
+  expect_denied_accesses();
   auto& listed = denied_accesses_->listed;
   for (DeniedAccess& each : listed) {
     if (each.what != what || each.target != target) continue;

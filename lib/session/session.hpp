@@ -59,6 +59,9 @@ struct Record {
   bool stdout_pipe = true;
   bool stderr_pipe = true;
   bool audited = false;  ///< The host's audit is told what Landlock denies to it.
+  // By these the audit's records are known to be the session's; of one that is audited.
+  std::uint32_t uid = 0;  ///< Its user at the launch.
+  std::string launcher;   ///< The keeper's program at the launch (sandbox::program_of); empty: not known.
   [[nodiscard]] const std::string& owned_by() const { return owner_path.empty() ? owner : owner_path; }
   static constexpr auto fields() {
     using S = Record;
@@ -77,7 +80,8 @@ struct Record {
         defaulted("killOnOwnerExit", &S::kill_on_owner_exit, ""),
         defaulted("detachDescendants", &S::detach_descendants, ""),
         defaulted("stdoutPipe", &S::stdout_pipe, ""), defaulted("stderrPipe", &S::stderr_pipe, ""),
-        defaulted("audited", &S::audited, ""));
+        defaulted("audited", &S::audited, ""), defaulted("uid", &S::uid, ""),
+        defaulted("launcher", &S::launcher, ""));
   }
 };
 
@@ -126,7 +130,7 @@ struct DeniedAccess {
 struct DeniedAccesses {
   std::vector<DeniedAccess> listed;  ///< At most sandbox::denials_max.
   std::uint64_t unlisted = 0;        ///< Accesses beyond these.
-  bool interrupted = false;          ///< There was a time in which no daemon listened.
+  bool interrupted = false;  ///< No daemon listened for a time, the audit was off, or records were lost.
   static constexpr auto fields() {
     return std::tuple(reflect::defaulted("listed", &DeniedAccesses::listed, ""),
                       reflect::defaulted("unlisted", &DeniedAccesses::unlisted, ""),
@@ -217,9 +221,18 @@ class Session {
   void set_group(std::uint32_t group) { group_ = group; }
   /// Whether the host's audit is told what Landlock denies to it, and what it has told.
   [[nodiscard]] const std::optional<DeniedAccesses>& denied_accesses() const { return denied_accesses_; }
-  void expect_denied_accesses(bool interrupted) { denied_accesses_.emplace().interrupted = interrupted; }
+  /// From now on the list is told, an empty one too; what stands in it stays.
+  void expect_denied_accesses() {
+    if (!denied_accesses_) denied_accesses_.emplace();
+  }
+  /// What an earlier daemon has heard.
+  void restore_denied_accesses(std::optional<DeniedAccesses> heard) { denied_accesses_ = std::move(heard); }
+  /// Something may be missing from the list; false where that is known already, or no list is told.
+  bool interrupt_denied_accesses();
   /// True when it stands in the list for the first time.
   bool denied(const std::string& what, const std::string& target, std::uint64_t at_us);
+  /// So many accesses more, of which nothing else is known.
+  void denied_unlisted(std::uint64_t count);
   /// The first domain of Landlock that was told to be the session's; false for a later one.
   bool note_domain(std::uint64_t domain);
   /// Limits that could not be set at the launch, and why.

@@ -1,13 +1,22 @@
 // What a session is denied is told: by its filter, and where the host's audit is on by Landlock.
 #include <csignal>
 #include <cstdlib>
+#include <fcntl.h>
 #include <filesystem>
+#include <fstream>
+#include <linux/audit.h>
+#include <linux/netlink.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <doctest/doctest.h>
 
 #include "e2e/support.hpp"
 #include "sandbox/host.hpp"
+#include "sandbox/landlock.hpp"
 #include "support/harness.hpp"
 
 namespace kairo::test {
@@ -54,6 +63,47 @@ void ask(const Daemon& daemon, const std::string& id, std::size_t before) {
       },
       "the answer to a denied call");
   CHECK(lines_of(out).back() == "out");
+}
+
+/// Switches the host's audit, and on again at the end.
+struct AuditSwitch {
+  ~AuditSwitch() { to(true); }
+  static void to(bool on) {
+    struct {
+      nlmsghdr head;
+      std::uint32_t status[10];
+    } request{};
+    request.head = {sizeof request, AUDIT_SET, NLM_F_REQUEST | NLM_F_ACK, 1, 0};
+    request.status[0] = AUDIT_STATUS_ENABLED;
+    request.status[1] = on ? 1 : 0;
+    const UniqueFd socket(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_AUDIT));
+    REQUIRE(::send(socket.get(), &request, sizeof request, 0) == sizeof request);
+    char answer[256];
+    REQUIRE(::recv(socket.get(), answer, sizeof answer, 0) > 0);
+  }
+};
+
+/// A process of `uid` with this number opens a file that a domain of its own denies. False: the number was
+/// not to be had.
+bool open_as(pid_t number, uid_t uid, const std::string& path) {
+  for (int i = 0; i < 500; ++i) {
+    std::ofstream("/proc/sys/kernel/ns_last_pid") << number - 1;
+    const pid_t pid = ::fork();
+    if (pid == 0) {
+      if (::getpid() != number) ::_exit(9);
+      const UniqueFd ruleset = sandbox::landlock::make_ruleset(sandbox::landlock::all_files, 0, 0);
+      const bool denied = ::setresuid(uid, uid, uid) == 0 && ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+                          ::syscall(SYS_landlock_restrict_self, ruleset.get(), 0) == 0 &&
+                          ::open(path.c_str(), O_RDONLY | O_CLOEXEC) < 0;
+      ::_exit(denied ? 0 : 1);
+    }
+    int status = 0;
+    ::waitpid(pid, &status, 0);
+    if (WEXITSTATUS(status) == 9) continue;
+    CHECK(status == 0);
+    return true;
+  }
+  return false;
 }
 
 }  // namespace
@@ -171,10 +221,9 @@ TEST_SUITE("denials") {
         daemon.ctl(bash({"run", "--id", id, "--allow-read", "/usr", "--connect-tcp", "1"},
                         ": <'" + secret + "'; : </dev/tcp/127.0.0.1/2; : >/usr/forbidden; exit 3"));
     CHECK(ran.code == 3);
-    // The audit's thread tells it when it comes to it.
-    eventually([&] { return count_of(daemon, id, "read", secret) == 1; }, "a denied file");
-    eventually([&] { return count_of(daemon, id, "connect", "tcp:2") == 1; }, "a denied port");
-    eventually([&] { return count_of(daemon, id, "write", "/usr") == 1; }, "a denied new file");
+    CHECK(count_of(daemon, id, "read", secret) == 1);
+    CHECK(count_of(daemon, id, "connect", "tcp:2") == 1);
+    CHECK(count_of(daemon, id, "write", "/usr") == 1);
     CHECK(denied(daemon.ctl({"explain", id}).out, "read", secret, "would") ==
           "--allow-read '" + secret + "'");
     CHECK(daemon.ctl({"explain", id}).out.find("\"--connect-tcp 2\"") != std::string::npos);
@@ -282,6 +331,133 @@ TEST_SUITE("denials") {
                  lines.back() == "kairoctl: denied: perhaps more, of which there is no list";
         },
         "a list that is cut off");
+  }
+
+  TEST_CASE("who fails for a denied file is told at once, although the host's audit is behind") {
+    if (!std::getenv("KAIRO_TEST_AUDIT")) return;
+    const Daemon daemon;
+    for (int i = 0; i < 20; ++i) {
+      const Ran ran = daemon.ctl({"run", "--allow-read", "/usr", "--", "cat", "/etc/shadow"});
+      CHECK(ran.code == 1);
+      CHECK(ran.err.find("kairoctl: denied: read /etc/shadow") != std::string::npos);
+    }
+  }
+
+  TEST_CASE("a domain that somebody else has made is not the session's that had the process number") {
+    if (!std::getenv("KAIRO_TEST_AUDIT")) return;
+    if (::access("/proc/sys/kernel/ns_last_pid", W_OK) != 0) {
+      MESSAGE("skipped: this kernel does not let numbers be chosen");
+      return;
+    }
+    const Daemon daemon;
+    const TempDir dir;
+    const std::string id = "gone";
+    CHECK(daemon.ctl({"run", "--id", id, "--allow-read", "/usr", "--", "cat", "/etc/shadow"}).code == 1);
+    const pid_t number = std::stoi(json_at(daemon.ctl({"status", id}).out, "/pid"));
+    for (const uid_t uid : {uid_t{0}, uid_t{12345}}) {
+      const std::string path = dir.put("of-" + std::to_string(uid), "");
+      if (!open_as(number, uid, path)) {
+        MESSAGE("skipped: the number was not to be had");
+        return;
+      }
+      CHECK(count_of(daemon, id, "read", path) == 0);
+    }
+    const std::string explained = daemon.ctl({"explain", id}).out;
+    CHECK(denied(explained, "read", "/etc/shadow", "count") == "1");
+    CHECK(json_at(explained, "/complete") == "true");
+  }
+
+  TEST_CASE("what the host's audit loses is not told to be all") {
+    if (!std::getenv("KAIRO_TEST_AUDIT")) return;
+    const Daemon daemon;
+    const std::string id = "flood";
+    const Ran ran =
+        daemon.ctl(bash({"run", "--id", id, "--allow-read", "/usr", "--allow-write", "/dev/null"},
+                        "for ((i = 0; i < 20000; i++)); do : </etc/shadow; done 2>/dev/null; exit 3"));
+    CHECK(ran.code == 3);
+    const std::string explained = daemon.ctl({"explain", id}).out;
+    const std::string count = denied(explained, "read", "/etc/shadow", "count");
+    CHECK((json_at(explained, "/complete") == "false" || count == "20000"));
+    // It is nothing to those that come later.
+    CHECK(daemon.ctl({"run", "--id", "later", "--allow-read", "/usr", "--", "cat", "/etc/shadow"}).code == 1);
+    CHECK(json_at(daemon.ctl({"explain", "later"}).out, "/complete") == "true");
+  }
+
+  TEST_CASE("the host's audit is switched: what is told is as it is at that moment") {
+    if (!std::getenv("KAIRO_TEST_AUDIT")) return;
+    const Daemon daemon;
+    const AuditSwitch audit;
+    const std::vector<std::string> words{"--allow-read", "/usr"};
+    const std::string runs = spawned(daemon, bash(words, "read -r line"));
+    const std::string twice = spawned(daemon, bash(words, "read -r line"));
+    CHECK(json_at(daemon.ctl({"explain", runs}).out, "/complete") == "true");
+    audit.to(false);
+    CHECK(json_at(daemon.ctl({"info"}).out, "/confinement/sources/1").empty());
+    CHECK(daemon.ctl({"run", "--id", "off", "--allow-read", "/usr", "--", "cat", "/etc/shadow"}).code == 1);
+    std::string explained = daemon.ctl({"explain", "off"}).out;
+    CHECK(explained.find("the host's audit is off") != std::string::npos);
+    CHECK(json_at(explained, "/sources/1").empty());
+    CHECK(json_at(daemon.ctl({"explain", runs}).out, "/complete") == "false");
+    audit.to(true);
+    CHECK(daemon.ctl({"run", "--id", "on", "--allow-read", "/usr", "--", "cat", "/etc/shadow"}).code == 1);
+    explained = daemon.ctl({"explain", "on"}).out;
+    CHECK(json_at(explained, "/complete") == "true");
+    CHECK(denied(explained, "read", "/etc/shadow", "count") == "1");
+    // Off for a moment is off.
+    const std::string moment = spawned(daemon, bash(words, "read -r line"));
+    audit.to(false);
+    audit.to(true);
+    CHECK(json_at(daemon.ctl({"explain", moment}).out, "/complete") == "false");
+  }
+
+  TEST_CASE("what Landlock denied to a session that goes on outlives the daemon") {
+    if (!std::getenv("KAIRO_TEST_AUDIT")) return;
+    Daemon daemon({.keep = true});
+    const std::string id =
+        spawned(daemon, bash({"--allow-read", "/usr", "--allow-write", "/dev/null"},
+                             "while read -r line; do : 2>/dev/null <$line || echo out; done"));
+    const auto ask_for = [&](const std::string& path, std::size_t before) {
+      CHECK(daemon.ctl({"write", id}, path + "\n").code == 0);
+      eventually([&] { return lines_of(daemon.ctl({"logs", id}).out).size() == before + 1; }, "an answer");
+    };
+    ask_for("/etc/shadow", 0);
+    CHECK(count_of(daemon, id, "read", "/etc/shadow") == 1);
+    ::kill(daemon.pids().daemon, SIGKILL);
+    daemon.start({.keep = true});
+    CHECK(count_of(daemon, id, "read", "/etc/shadow") == 1);
+    CHECK(json_at(daemon.ctl({"explain", id}).out, "/complete") == "false");
+    ask_for("/etc/shadow", 1);
+    CHECK(count_of(daemon, id, "read", "/etc/shadow") == 2);
+    daemon.ctl({"kernel", "stop", "--processes", "keep"});
+    {
+      const AuditSwitch audit;
+      audit.to(false);
+      daemon.start({.keep = true});
+      const std::string explained = daemon.ctl({"explain", id}).out;
+      CHECK(denied(explained, "read", "/etc/shadow", "count") == "2");
+      CHECK(explained.find("was off when it was started") == std::string::npos);
+    }
+    CHECK(daemon.ctl({"close-stdin", id}).code == 0);
+    CHECK(daemon.ctl({"wait", id}).code == 0);
+    CHECK(count_of(daemon, id, "read", "/etc/shadow") == 2);
+  }
+
+  TEST_CASE("a keeper that is killed takes its list along, which is told") {
+    if (!sandbox::host().tells) return;
+    const Daemon daemon;
+    const std::string id = spawned(
+        daemon,
+        bash({"--allow-read", "/usr", "--allow-write", "/dev/null", "--net", "none"}, asks_on_demand));
+    ask(daemon, id, 0);
+    ::kill(daemon.pids().keeper, SIGKILL);
+    eventually(
+        [&] {
+          return json_at(daemon.ctl({"status", id}).out, "/outcome/reason") == "lost";
+        },
+        "the session's end");
+    const std::string explained = daemon.ctl({"explain", id}).out;
+    CHECK(json_at(explained, "/complete") == "false");
+    CHECK(explained.find("the keeper that counted them is lost") != std::string::npos);
   }
 
 }  // TEST_SUITE

@@ -50,6 +50,9 @@ TEST_CASE("a domain is its maker's, and ends") {
   REQUIRE(made);
   CHECK(made->domain == 0x1a1703fab);
   CHECK(made->pid == 29724);
+  CHECK(made->uid == 0);
+  CHECK(made->exe == "/usr/bin/kairod");
+  CHECK(made->at_us == 1'795'291'458'628'000);
   CHECK_FALSE(made->ended);
   const auto ended =
       read_landlock_domain(std::string(head) + "domain=1a1703fab status=deallocated denials=12");
@@ -68,6 +71,7 @@ TEST_CASE("what a program chooses decides nothing") {
   REQUIRE(domain);
   CHECK(domain->domain == 1);
   CHECK(domain->pid == 5);
+  CHECK(domain->exe == "/a pid=7");
   for (const std::string body :
        {"", "domain=", "domain=x blockers=fs.read_file", "blockers=fs.read_file domain=1",
         "domain=1 blockers=", "domain=1 blockers=\"fs.read_file\"",
@@ -77,7 +81,34 @@ TEST_CASE("what a program chooses decides nothing") {
   CHECK_FALSE(read_landlock_access("x audit(1.2:3): domain=1 blockers=fs.read_file path=\"/a\""));
   CHECK_FALSE(read_landlock_domain(std::string(head) + "domain=1 status=allocated mode=enforcing pid=-1"));
   CHECK_FALSE(read_landlock_domain(std::string(head) + "domain=1 status=allocated mode=enforcing"));
+  for (const std::string rest :
+       {"", " uid=0", " exe=\"/a\"", " comm=\"x uid=0 exe=/a\"", " uid=-1 exe=\"/a\""})
+    CHECK_FALSE(
+        read_landlock_domain(std::string(head) + "domain=1 status=allocated mode=enforcing pid=5" + rest));
   CHECK(asked("domain=1 blockers=fs.read_file path=2F0A0") == "read ");
   CHECK(asked("domain=1 blockers=fs.read_file path=2F00") == "read ");
   CHECK(asked("domain=1 blockers=net.bind_tcp src=70000") == "bind ");
+}
+
+TEST_CASE("a domain's maker may run a program that was removed, or say no time") {
+  const auto made = read_landlock_domain(
+      "audit(1795291458:180): domain=1 status=allocated mode=enforcing pid=5 uid=1000 "
+      "exe=2F622F6B6169726F64202864656C6574656429 comm=\"x\"");
+  REQUIRE(made);
+  CHECK(made->uid == 1000);
+  CHECK(made->exe == "/b/kairod (deleted)");
+  CHECK(sandbox::program_of(made->exe) == "/b/kairod");
+  CHECK(sandbox::program_of("/b/kairod") == "/b/kairod");
+  CHECK(made->at_us == 0);
+}
+
+TEST_CASE("the audit's state is read as far as it is there") {
+  std::uint32_t words[10] = {127, 1, 1, 0, 0, 64, 7, 3, 60, 0};
+  const std::string_view bytes(reinterpret_cast<const char*>(words), sizeof words);
+  const auto status = sandbox::read_audit_status(bytes);
+  REQUIRE(status);
+  CHECK(status->enabled);
+  CHECK(status->lost == 7);
+  CHECK(status->backlog == 3);
+  CHECK_FALSE(sandbox::read_audit_status(bytes.substr(0, 28)));
 }
