@@ -40,8 +40,9 @@ constexpr std::size_t domains_max = 65'536;
 constexpr std::size_t foreign_max = 4096;
 /// How often the host is asked while sessions are told of.
 constexpr std::chrono::milliseconds ask_interval{1000};
-/// An answer as young as this needs no other one.
-constexpr std::chrono::milliseconds fresh{1};
+/// An answer as young as this needs no other one: a question takes the host 0.1 ms, as much as all of a
+/// confinement. That the audit is switched off is told besides; that it is switched on is not.
+constexpr std::chrono::milliseconds fresh{20};
 constexpr std::chrono::milliseconds answer_wait{20};
 /// How often those are looked after who wait for what was denied, and how long they do.
 constexpr std::chrono::milliseconds hear_interval{2};
@@ -195,11 +196,11 @@ void LandlockWatch::ask_and_wait(std::chrono::milliseconds at_most) {
 }
 
 void LandlockWatch::on_status(std::uint32_t question, const sandbox::AuditStatus& status) {
-  enabled_ = status.enabled;
+  const bool was_enabled = std::exchange(enabled_, status.enabled);
   why_not_ = enabled_ ? "" : "the host's audit is off";
   const bool grown = lost_by_host_ && status.lost != *lost_by_host_ && status.lost != 0;
   lost_by_host_ = status.lost;
-  if (grown || !enabled_) missed(sure_until_boot_us_);
+  if (grown || (was_enabled && !enabled_)) missed(sure_until_boot_us_);
   if (const auto asked = asked_boot_us_.find(question); asked != asked_boot_us_.end())
     sure_until_boot_us_ = std::max(sure_until_boot_us_, asked->second);
   on_answer(question, status.backlog == 0);
@@ -292,7 +293,10 @@ bool LandlockWatch::take(int socket) {
     on_answer(head.nlmsg_seq, true);
   } else if (head.nlmsg_type == config_record) {
     // It may be on again by the time that the host answers.
-    if (text.find(" audit_enabled=0 ") != std::string_view::npos) missed(boot_clock_us());
+    if (text.find(" audit_enabled=0 ") != std::string_view::npos) {
+      missed(boot_clock_us());
+      ask_host();
+    }
   } else if (head.nlmsg_type == sandbox::landlock_domain_record) {
     if (const auto domain = sandbox::read_landlock_domain(text)) on_domain(*domain);
   } else if (head.nlmsg_type == sandbox::landlock_access_record) {

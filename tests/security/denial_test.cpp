@@ -391,14 +391,16 @@ TEST_SUITE("denials") {
     const std::string runs = spawned(daemon, bash(words, "read -r line"));
     const std::string twice = spawned(daemon, bash(words, "read -r line"));
     CHECK(json_at(daemon.ctl({"explain", runs}).out, "/complete") == "true");
+    const auto told = [&] { return !json_at(daemon.ctl({"info"}).out, "/confinement/sources/1").empty(); };
     audit.to(false);
-    CHECK(json_at(daemon.ctl({"info"}).out, "/confinement/sources/1").empty());
+    eventually([&] { return !told(); }, "that it is off is known");
     CHECK(daemon.ctl({"run", "--id", "off", "--allow-read", "/usr", "--", "cat", "/etc/shadow"}).code == 1);
     std::string explained = daemon.ctl({"explain", "off"}).out;
     CHECK(explained.find("the host's audit is off") != std::string::npos);
     CHECK(json_at(explained, "/sources/1").empty());
     CHECK(json_at(daemon.ctl({"explain", runs}).out, "/complete") == "false");
     audit.to(true);
+    eventually(told, "that it is on is known");
     CHECK(daemon.ctl({"run", "--id", "on", "--allow-read", "/usr", "--", "cat", "/etc/shadow"}).code == 1);
     explained = daemon.ctl({"explain", "on"}).out;
     CHECK(json_at(explained, "/complete") == "true");
