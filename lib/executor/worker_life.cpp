@@ -10,9 +10,14 @@ namespace {
 /// How long opening a file may take; a mount that hangs is not to keep a topology from being ended.
 constexpr std::chrono::milliseconds open_timeout{10'000};
 
-/// Reads what nothing is connected to, so that the module can come to its end.
+/// Reads what nothing is connected to, so that the module can come to its end. The output that it is given to
+/// may outlive the node.
 class Discard final : public DuplexHandler {
  public:
+  static Discard& one() {
+    static Discard out;
+    return out;
+  }
   void on_data(std::string_view) override {}
   void on_end() override {}
   void on_close(const Error*) override {}
@@ -43,7 +48,7 @@ class WorkerLife final : public NodeLife {
     worker_->on_ended = [this](const Error* why) { on_ended(why); };
     if (!spec_.has_input) worker_->input()->end();
     if (!spec_.has_output) {
-      worker_->output()->start(discard_);
+      worker_->output()->start(Discard::one());
       worker_->output()->resume();
     }
     // What it inherited could not be taken back while it hangs; then nobody waits for its start, either.
@@ -109,7 +114,6 @@ class WorkerLife final : public NodeLife {
   std::optional<Inheritance> inheritance_;
   Hooks hooks_;
   std::unique_ptr<Worker> worker_;
-  Discard discard_;
   boost::asio::steady_timer open_timer_;
   bool given_up_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

@@ -91,7 +91,9 @@ void LaunchThread::run() {
       ended_ = stop_.load();  // as one step with the look, for rest()
       if (ended_) return;
     }
-    if (!turn(-1, 0)) {
+    const bool keeps = !launcher_.rulesets().empty();
+    const std::chrono::milliseconds kept_for = sandbox::ruleset_kept_for;
+    if (!turn(keeps ? static_cast<int>(kept_for.count()) : -1, 0)) {
       ended_ = true;
       return;
     }
@@ -124,6 +126,7 @@ bool LaunchThread::turn(int timeout_ms, int refuse_with) {
     if (events & (POLLIN | POLLHUP | POLLERR)) serve(connections_[i], refuse_with);
   }
   std::erase_if(connections_, [](const Connection& each) { return each.closed; });
+  launcher_.rulesets().forget(SteadyClock::now());
   return true;
 }
 

@@ -83,6 +83,9 @@ class Launcher {
                                           const cgroup::Joining& joining, bool cpu_is_counted,
                                           LaunchWatch& watch);
 
+  /// What is kept for the next launches; its owner asks now and then that what nobody used goes.
+  [[nodiscard]] sandbox::Rulesets& rulesets() { return rulesets_; }
+
  private:
   static constexpr int low_descriptors = 6;
   explicit Launcher(FileLimit files) : files_(files) {}

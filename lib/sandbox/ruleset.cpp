@@ -3,12 +3,18 @@
 #include <algorithm>
 #include <cerrno>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "sandbox/landlock.hpp"
+
+#ifndef XFS_SUPER_MAGIC
+#define XFS_SUPER_MAGIC 0x58465342
+#endif
 
 namespace kairo::sandbox {
 namespace {
@@ -24,16 +30,31 @@ UniqueFd open_path(const std::string& path, bool follow_links) {
   return UniqueFd(static_cast<int>(::syscall(SYS_openat2, AT_FDCWD, path.c_str(), &how, sizeof how)));
 }
 
+/// Whether this file system gives no number twice while the inode is held.
+bool numbers_by_itself(int fd) {
+  struct statfs status {};
+  if (::fstatfs(fd, &status) != 0) return false;
+  switch (static_cast<unsigned long>(status.f_type)) {
+    case EXT4_SUPER_MAGIC:
+    case XFS_SUPER_MAGIC:
+    case BTRFS_SUPER_MAGIC:
+    case TMPFS_MAGIC:
+    case PROC_SUPER_MAGIC: return true;
+    default: return false;
+  }
+}
+
 }  // namespace
 
 std::variant<int, RulesetFailure> Rulesets::get(const Plan& plan) {
   other_.reset();
-  ++uses_;
+  const SteadyTime now = SteadyClock::now();
+  forget(now);
   const auto found = std::find_if(kept_.begin(), kept_.end(),
                                   [&](const Kept& each) { return each.ruleset && is_of(each, plan); });
   // Where links may not be followed every path is opened: statx cannot be told so.
   if (found != kept_.end() && plan.follow_links && still_holds(*found)) {
-    found->used = uses_;
+    found->used = now;
     return found->ruleset.get();
   }
   std::vector<std::optional<Seen>> seen;
@@ -51,8 +72,17 @@ std::variant<int, RulesetFailure> Rulesets::get(const Plan& plan) {
                     : *std::min_element(kept_.begin(), kept_.end(),
                                         [](const Kept& a, const Kept& b) { return a.used < b.used; });
   place = {plan.handled_files, plan.handled_ports, plan.scoped,        plan.paths,
-           plan.ports,         std::move(seen),    std::move(ruleset), uses_};
+           plan.ports,         std::move(seen),    std::move(ruleset), now};
   return place.ruleset.get();
+}
+
+void Rulesets::forget(SteadyTime now) {
+  for (Kept& each : kept_)
+    if (each.ruleset && now - each.used >= ruleset_kept_for) each = {};
+}
+
+bool Rulesets::empty() const {
+  return std::none_of(kept_.begin(), kept_.end(), [](const Kept& each) { return bool(each.ruleset); });
 }
 
 bool Rulesets::is_of(const Kept& kept, const Plan& plan) {
@@ -100,7 +130,8 @@ std::variant<UniqueFd, RulesetFailure> Rulesets::make(const Plan& plan,
     seen.push_back(look(path.get(), ""));
     // What is kept holds its inodes, also of what is removed: a directory is little, of a file that somebody
     // names nobody knows.
-    if (!seen.back() || (!is_directory && !rule.optional)) may_be_kept = false;
+    if (!seen.back() || (!is_directory && !rule.optional) || (may_be_kept && !numbers_by_itself(path.get())))
+      may_be_kept = false;
   }
   for (const PortRule& rule : plan.ports)
     if (landlock::allow_port(ruleset.get(), rule.access, rule.port) != 0)

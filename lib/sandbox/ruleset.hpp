@@ -1,21 +1,24 @@
 // The launching thread's part of a confinement: opens the paths of a plan and makes Landlock's ruleset of
 // them. May hang where a path lies on a dead mount, as an exec may.
 //
-// The last few are kept: to make one takes some 3 us for each path, to look whether one still says what its
-// plan says a fraction of that. A rule is about an inode, and the ruleset holds it: as long as the ruleset is
-// there nothing else gets its number. So a ruleset is as good as a new one where every path leads, for the
-// same user's eyes, to the same inode number on the same mount (by the id that no other mount ever gets;
-// while that is there, so is its file system), and what was not there still is not. Otherwise it is made
-// anew.
+// The last few are kept for a short time: to make one takes some 3 us for each path, to look whether one
+// still says what its plan says a fraction of that. A rule is about an inode, and the ruleset holds it: as
+// long as the ruleset is there nothing else gets its number, on file systems that number their inodes
+// themselves (others, of FUSE or a network, have what a server says: rulesets with paths there are not kept).
+// So a ruleset is as good as a new one where every path leads, for the same user's eyes, to the same inode
+// number on the same mount (by the id that no other mount ever gets; while that is there, so is its file
+// system), and what was not there still is not. Otherwise it is made anew.
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <variant>
 #include <vector>
 
+#include "base/clock.hpp"
 #include "base/unique_fd.hpp"
 #include "sandbox/plan.hpp"
 
@@ -29,6 +32,9 @@ struct RulesetFailure {
 
 /// How many are kept. Each is a descriptor of the keeper's own.
 inline constexpr std::size_t rulesets_kept_max = 8;
+/// How long one is kept that nothing uses. What it holds may have been removed meanwhile, and a file system
+/// with such inodes cannot be made read-only.
+inline constexpr std::chrono::seconds ruleset_kept_for{5};
 
 /// Used by one thread, which looks as the user does whose launch it is.
 class Rulesets {
@@ -36,6 +42,9 @@ class Rulesets {
   /// The ruleset of this plan, which closes on exec; borrowed until the next call.
   std::variant<int, RulesetFailure> get(const Plan& plan);
 
+  /// Lets go of what was not used for ruleset_kept_for.
+  void forget(SteadyTime now);
+  [[nodiscard]] bool empty() const;
   [[nodiscard]] std::uint64_t made() const { return made_; }
 
  private:
@@ -56,7 +65,7 @@ class Rulesets {
     std::vector<PortRule> ports;
     std::vector<std::optional<Seen>> seen;  ///< For each path; nothing: it was passed over.
     UniqueFd ruleset;
-    std::uint64_t used = 0;
+    SteadyTime used{};
   };
 
   static std::optional<Seen> look(int directory, const char* path);
@@ -67,7 +76,6 @@ class Rulesets {
 
   std::array<Kept, rulesets_kept_max> kept_;
   UniqueFd other_;  ///< The last one that is not kept.
-  std::uint64_t uses_ = 0;
   std::uint64_t made_ = 0;
 };
 

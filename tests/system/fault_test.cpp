@@ -301,6 +301,8 @@ TEST_CASE("a keeper without descriptors refuses to launch with the reason, and f
   const std::string echo = spawn(client, child({"cat"})).id;
   write(client, echo, "one");
   eventually([&] { return read_log(client, echo) == "one"; }, "it answers");
+  // Its threads have been started: UBSan looks at what they are made of with a pipe.
+  check_goes_on(client);
   const pid_t pid = daemon.pids().keeper;
   {
     const Limit limit(pid, RLIMIT_NOFILE, no_more_files(pid));

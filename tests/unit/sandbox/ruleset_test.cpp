@@ -13,6 +13,7 @@
 #include <doctest/doctest.h>
 
 #include "sandbox/landlock.hpp"
+#include "support/temp_dir.hpp"
 
 using namespace kairo;
 using sandbox::Plan;
@@ -23,30 +24,15 @@ namespace {
 namespace fs = std::filesystem;
 namespace landlock = sandbox::landlock;
 
-class Folder {
+class Folder : public test::TempDir {
  public:
-  Folder() : path_(fs::temp_directory_path() / "kairo-ruleset-XXXXXX") {
-    std::string name = path_.string();
-    REQUIRE(::mkdtemp(name.data()));
-    path_ = name;
-  }
-  ~Folder() { fs::remove_all(path_); }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-
   /// A directory with a file "file".
-  std::string directory(const char* name) const {
-    fs::create_directory(path_ / name);
-    return file((std::string(name) + "/file").c_str()).substr(0, (path_ / name).string().size());
+  std::string directory(const std::string& name) const {
+    put(name + "/file", "text");
+    return TempDir::file(name);
   }
-  std::string file(const char* name) const {
-    std::ofstream(path_ / name) << "text";
-    return path_ / name;
-  }
-  std::string at(const char* name) const { return path_ / name; }
-
- private:
-  fs::path path_;
+  std::string file(const char* name) const { return put(name, "text"); }
+  std::string at(const char* name) const { return TempDir::file(name); }
 };
 
 Plan reading(const std::vector<std::string>& paths) {
@@ -147,6 +133,18 @@ TEST_SUITE("rulesets" * doctest::skip(landlock::abi() < landlock::needed_abi)) {
     const int now = ruleset_of(rulesets, reading({link}));
     CHECK(reads(now, b + "/file"));
     CHECK_FALSE(reads(now, a + "/file"));
+  }
+
+  TEST_CASE("what nothing uses for a while is let go of") {
+    const Folder folder;
+    Rulesets rulesets;
+    CHECK(rulesets.empty());
+    ruleset_of(rulesets, reading({folder.directory("a")}));
+    CHECK_FALSE(rulesets.empty());
+    rulesets.forget(SteadyClock::now());
+    CHECK_FALSE(rulesets.empty());
+    rulesets.forget(SteadyClock::now() + sandbox::ruleset_kept_for);
+    CHECK(rulesets.empty());
   }
 
   TEST_CASE("where links may not be followed nothing is kept") {
