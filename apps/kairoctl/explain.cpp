@@ -91,7 +91,7 @@ std::string followed(const std::string& target, const msgpack::object& session) 
   if (!declared) return target;
   const std::string directory(cwd->via.str.ptr, cwd->via.str.size);
   const std::string real = real_path(target.starts_with('/') ? target : directory + "/" + target);
-  const std::string named = declared_name(real, declared->fs.value_or(api::FileAccess{}));
+  std::string named = declared_name(real, declared->fs.value_or(api::FileAccess{}));
   if (real != plain_path(target, directory))
     static_cast<void>(
         write_all(STDERR_FILENO, "kairoctl: " + shell_word(target) + " leads to " + shell_word(real) + "\n"));
