@@ -97,7 +97,9 @@ TEST_CASE("-f goes on across the death of the daemon without gap or repeat") {
   std::vector<std::string> printed, stored;
   for (const std::string& line : lines_of(ran.out)) printed.push_back(json_at(line, "/seq"));
   for (const std::string& line : lines_of(place.ctl({"events"}).out)) stored.push_back(json_at(line, "/seq"));
-  REQUIRE(printed.size() >= 50);
+  // Of each program its start and its end; what a daemon tells of itself may have been cut short by its
+  // death.
+  REQUIRE(printed.size() >= 2 * 21);
   stored.resize(printed.size());
   CHECK(printed == stored);
 }
