@@ -128,6 +128,15 @@ std::string read_file(const std::string& path) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
+std::string difference(std::string_view is, std::string_view wanted) {
+  if (is == wanted) return {};
+  const auto at = static_cast<std::size_t>(
+      std::mismatch(is.begin(), is.end(), wanted.begin(), wanted.end()).first - is.begin());
+  const auto some = [at](std::string_view text) { return "'" + std::string(text.substr(at, 80)) + "'"; };
+  return "from byte " + std::to_string(at) + " of " + std::to_string(is.size()) + " " + some(is) +
+         " instead of " + some(wanted) + " of " + std::to_string(wanted.size());
+}
+
 void eventually(const std::function<bool()>& condition, const char* what) {
   const auto deadline = std::chrono::steady_clock::now() + patience;
   while (!condition()) {

@@ -13,6 +13,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <sys/types.h>
 #include <vector>
 
@@ -34,6 +35,10 @@ std::string kairoctl_path();
 std::string test_child_path();
 
 std::string read_file(const std::string& path);
+
+/// Where two long texts part, with a few bytes of each; empty where they are the same. A failed comparison of
+/// the texts themselves would print them whole.
+std::string difference(std::string_view is, std::string_view wanted);
 
 /// How a program ended and what it wrote.
 struct Ran {
