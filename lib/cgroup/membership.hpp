@@ -6,7 +6,9 @@
 // being in its group is not. (Programs that a user's own daemon runs as the same user could write those
 // files: for them, as for root's, this is attribution, not a wall. docs/security.md.)
 //
-// The caller must hold the process, by its pidfd or by being its peer's, so that the number stays its own.
+// The caller must hold the process, by its pidfd or by being its peer's, so that the number stays its own;
+// and look afterwards whether it is still there: a group is another session's only once everybody has left
+// it.
 #pragma once
 
 #include <cstdint>
@@ -23,10 +25,12 @@ namespace kairo::cgroup {
 /// Where a daemon runs inside a session of another one, each answers for its own groups.
 std::optional<std::uint64_t> session_key_of(pid_t pid, const Layout& layout, const std::string& root = {});
 
-/// The same from the text of a /proc/PID/cgroup.
-std::optional<std::uint64_t> session_key_in(std::string_view text, const Layout& layout);
+/// In two steps: the name of the group that `pid` is in, which stays true of its cgroup (the number in struct
+/// pidfd_info), and whose that is by now. Empty: none of this daemon's groups.
+std::string group_of(pid_t pid, const Layout& layout, const std::string& root = {});
+std::optional<std::uint64_t> session_key_of(const std::string& group, const Layout& layout);
 
-/// The key that the name of a group's directory says, see tree.hpp.
-std::optional<std::uint64_t> key_of_name(std::string_view name);
+/// The name from the text of a /proc/PID/cgroup.
+std::string group_in(std::string_view text, const Layout& layout);
 
 }  // namespace kairo::cgroup

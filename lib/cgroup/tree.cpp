@@ -7,10 +7,11 @@
 #include <cstdlib>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cgroup/files.hpp"
-#include "cgroup/membership.hpp"
+#include "cgroup/name.hpp"
 
 namespace kairo::cgroup {
 namespace {
@@ -52,18 +53,25 @@ bool remove_directory(const std::string& directory) {
 }
 
 std::string name_of_group(const Group& group) {
-  char text[24];
-  std::snprintf(text, sizeof text, "%c%016llx", group.detach ? 'd' : 's',
-                static_cast<unsigned long long>(group.key));
-  return text;
+  return text_of_session({group.key, group.detach});
 }
 
 }  // namespace
 
 Tree::Tree(Layout layout, Host host) : layout_(std::move(layout)), host_(std::move(host)) {}
 
+std::string Tree::numbered(std::uint32_t number) const {
+  return layout_.unified + "/" + text_of_number(number);
+}
+
+/// Where it is; empty where it is not, or not this session's any more.
 std::string Tree::directory(const Group& group, std::uint32_t bit) const {
   if ((group.in & bit) == 0) return {};
+  if (group.number() != 0) {
+    std::string at = numbered(group.number());
+    const auto whose = inscription_of(at);
+    return whose && whose->key == group.key ? at : std::string();
+  }
   const std::string* base = &layout_.unified;
   for (const Controller each : all_controllers)
     if (bit == bit_of(each)) base = &layout_.v1_directory(each);
@@ -166,9 +174,35 @@ bool Tree::set_v1(const std::string& at, const GroupLimits& limits, Controller c
   return true;
 }
 
+/// One that can be used again; `group.in` stays 0 where there is none.
+void Tree::make_numbered(Group& group) {
+  if (layout_.unified.empty() || !can_use_again_) return;
+  for (int tries = 0; tries < 100; ++tries) {
+    const std::uint32_t number = (last_number_++ % largest_number) + 1;
+    const std::string at = numbered(number);
+    int error_number = ::mkdir(at.c_str(), 0755) == 0 ? 0 : errno;
+    // The first one; or another keeper of this state directory has just removed it on its way out.
+    if (error_number == ENOENT && (error_number = make_directory(layout_.unified)) == 0)
+      error_number = ::mkdir(at.c_str(), 0755) == 0 ? 0 : errno;
+    if (error_number == EEXIST || error_number == ENOENT) continue;
+    if (error_number != 0) return;
+    // What is counted of memory and time would be the next one's as well.
+    if (words_of(text_of(at + "/cgroup.controllers")).empty() &&
+        inscribe(at, {group.key, group.detach}) == 0) {
+      group.in = unified_bit | number << number_shift;
+    } else {
+      ::rmdir(at.c_str());
+      can_use_again_ = false;
+    }
+    return;
+  }
+}
+
 Group Tree::make(std::uint64_t key, bool detach, const GroupLimits& limits, std::vector<Refusal>& refusals) {
   Group group{key, detach, 0, false};
   int error_number = 0;
+  if (!limits.any()) make_numbered(group);
+  if (group) return group;
   std::string unified;
   if (!layout_.unified.empty()) unified = make_in(layout_.unified, group, error_number);
   if (!unified.empty()) group.in |= unified_bit;
@@ -201,7 +235,7 @@ Group Tree::make(std::uint64_t key, bool detach, const GroupLimits& limits, std:
   if (limits.memory) limit(Controller::memory);
   if (limits.pids) limit(Controller::pids);
   // Without a v2 tree these are what is left to count by, and to kill by.
-  const bool limited = limits.cpu || limits.memory || limits.pids || limits.cpu_time;
+  const bool limited = limits.any();
   const auto want = [&](Controller controller) {
     if (!layout_.v1_directory(controller).empty() && (group.in & bit_of(controller)) == 0) in_v1(controller);
   };
@@ -301,21 +335,62 @@ bool Tree::remove(const Group& group) const {
   return out;
 }
 
+bool Tree::vacate(const Group& group) const {
+  if (group.number() == 0) return false;
+  const std::string at = directory(group, unified_bit);
+  if (at.empty()) return false;
+  const auto text = read_text(at + "/cgroup.events");
+  // Who was frozen and killed leaves it frozen.
+  return text && number_of(*text, "populated") == 0 && number_of(*text, "frozen").value_or(0) == 0 &&
+         erase_inscription(at) == 0;
+}
+
+bool Tree::is_as_new(std::uint32_t number) const {
+  const UniqueFd at(::open(numbered(number).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  struct stat status {};
+  // A directory below counts as a link; where they are not counted, st_nlink is 1.
+  if (!at || ::fstat(at.get(), &status) != 0 || status.st_nlink != 2) return false;
+  const auto is = [&](const char* file, std::string_view wanted) {
+    const UniqueFd open(::openat(at.get(), file, O_RDONLY | O_CLOEXEC));
+    char text[16];
+    const ssize_t got = open ? ::read(open.get(), text, sizeof text) : -1;
+    return got > 0 && std::string_view(text, static_cast<std::size_t>(got - 1)) == wanted;
+  };
+  return is("cgroup.type", "domain") && is("cgroup.max.depth", "max") && is("cgroup.max.descendants", "max");
+}
+
+Group Tree::use_again(std::uint32_t number, std::uint64_t key, bool detach) {
+  {
+    const std::lock_guard lock(enabling_);
+    if (enabled_ != 0) return {};
+  }
+  if (inscribe(numbered(number), {key, detach}) != 0) return {};
+  return {key, detach, unified_bit | number << number_shift, false};
+}
+
+void Tree::discard(std::uint32_t number) const {
+  const std::string at = numbered(number);
+  if (!inscription_of(at)) remove_directory(at);
+}
+
 std::vector<Group> Tree::found() const {
   std::vector<Group> out;
   const auto look = [&](const std::string& base, std::uint32_t bit) {
     if (base.empty()) return;
     for (const std::string& name : directories_in(base)) {
-      const auto key = key_of_name(name);
-      if (!key) continue;
-      const bool detach = name[0] == 'd';
+      const auto session = session_of(base, name);
+      const std::uint32_t number = read_number_name(name).value_or(0);
+      if (!session) {
+        if (number != 0) discard(number);
+        continue;
+      }
       const auto known = std::find_if(out.begin(), out.end(), [&](const Group& each) {
-        return each.key == *key && each.detach == detach;
+        return SessionName{each.key, each.detach} == *session && number == 0 && each.number() == 0;
       });
       if (known != out.end())
         known->in |= bit;
       else
-        out.push_back({*key, detach, bit, false});
+        out.push_back({session->key, session->detach, bit | number << number_shift, false});
     }
   };
   look(layout_.unified, unified_bit);

@@ -2,7 +2,9 @@
 // that another one's move of a process holds for milliseconds, and the main thread must not.
 //
 // They are removed some at a time, a moment later, so that the next launch does not wait for the lock that
-// each takes.
+// each takes. Those that can be used again are looked at then and kept instead, a few, until nothing has been
+// launched for some seconds: making one, being born into a new one and removing it is most of what a group
+// costs a launch.
 //
 // A group in which somebody still is stays in the list until poke(), which the owner calls when children have
 // ended. The thread is started with the first removal; while the system gives none, removals are done at
@@ -13,9 +15,11 @@
 
 #include <condition_variable>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <vector>
 
+#include "base/clock.hpp"
 #include "cgroup/tree.hpp"
 #include "keeper/protocol.hpp"
 
@@ -27,18 +31,32 @@ class Groups {
   ~Groups();
 
   [[nodiscard]] cgroup::Tree& tree() { return tree_; }
+  /// As Tree::make.
+  cgroup::Group make(std::uint64_t key, bool detach, const cgroup::GroupLimits& limits,
+                     std::vector<cgroup::Refusal>& refusals);
+  /// For good: nobody may ask by this Group for more than whether somebody is still in it.
   void remove(const cgroup::Group& group);
+  /// The same where nobody is in it; false, and it stays, where somebody is.
+  bool remove_if_empty(const cgroup::Group& group);
   /// Tries again what could not be removed.
   void poke();
 
  private:
   void run();
+  void take(const cgroup::Group& group, bool vacated);
+  void start();
+  void sleep(std::unique_lock<std::mutex>& lock);
+  std::optional<std::uint32_t> take_free();
 
   cgroup::Tree tree_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<cgroup::Group> waiting_;
+  std::vector<std::uint32_t> vacated_;  ///< Nobody has looked at them yet.
+  std::vector<std::uint32_t> free_;     ///< To be used again, the last one first.
+  SteadyTime used_{};                   ///< When one was made or vacated last.
   bool poked_ = false;
+  bool asleep_ = false;
   bool stop_ = false;
   std::thread thread_;
 };

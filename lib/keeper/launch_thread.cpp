@@ -210,7 +210,7 @@ std::variant<Child, LaunchError> LaunchThread::launch_in_group(const Launch& ord
     wanted = {order.limits->cpu, order.limits->memory, order.limits->pids,
               order.limits->cpu_seconds.has_value()};
   std::vector<cgroup::Refusal> refusals;
-  group = groups_.tree().make(order.key, order.detach_descendants, wanted, refusals);
+  group = groups_.make(order.key, order.detach_descendants, wanted, refusals);
   for (const cgroup::Refusal& each : refusals) {
     const std::string name(cgroup::name_of(each.controller));
     // What only counts, or helps to kill, is nobody's limit.

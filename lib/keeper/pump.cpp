@@ -268,9 +268,9 @@ void Pump::ended(Session& session, int status) {
   const bool open = session.output[0].pipe || session.output[1].pipe;
   const std::chrono::milliseconds grace(session.grace_ms);
   // Nobody can be left where the group is empty, wherever they went.
-  if (session.detach || (group && !group_left && !groups_.tree().populated(group)))
+  if (session.detach)
     groups_.remove(group);
-  else
+  else if (!group || group_left || !groups_.remove_if_empty(group))
     descendants_.ended(session.pid, session.mark, group, grace, group_left, open, now);
   if (open) timers_.push({now + grace, session.key, TimerKind::grace});
   check_end(session);

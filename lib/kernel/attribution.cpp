@@ -135,13 +135,15 @@ std::optional<access::Principal> Kernel::attribute(const ipc::Peer& peer, int pr
 std::optional<std::uint64_t> Kernel::group_of(pid_t pid, std::uint64_t cgroup) const {
   // Most clients come from the same few groups, whose numbers are never used again.
   const auto known = known_groups_.find(cgroup);
-  if (cgroup != 0 && known != known_groups_.end()) return known->second;
-  const std::optional<std::uint64_t> key = cgroup::session_key_of(pid, link_->groups());
+  if (cgroup != 0 && known != known_groups_.end())
+    return cgroup::session_key_of(known->second, link_->groups());
+  const std::string name = cgroup::group_of(pid, link_->groups());
   // What could not be read is not known.
-  if (cgroup == 0 || (!key && out_of_descriptors())) return key;
-  if (known_groups_.size() >= known_groups_max) known_groups_.clear();
-  known_groups_.emplace(cgroup, key);
-  return key;
+  if (cgroup != 0 && !(name.empty() && out_of_descriptors())) {
+    if (known_groups_.size() >= known_groups_max) known_groups_.clear();
+    known_groups_.emplace(cgroup, name);
+  }
+  return cgroup::session_key_of(name, link_->groups());
 }
 
 const session::Session* Kernel::main_process(pid_t pid, const keeper::Lineage& lineage) const {

@@ -407,7 +407,7 @@ class Kernel final : public keeper::Listener {
   bool attribution_due_ = false;  ///< A timer will look at them.
   void await_attribution(WaitingPeer peer);
   std::unordered_map<uid_t, Refusals> refusals_;
-  mutable std::unordered_map<std::uint64_t, std::optional<std::uint64_t>> known_groups_;
+  mutable std::unordered_map<std::uint64_t, std::string> known_groups_;
 
   /// What a session has beside itself while somebody cares; most have none of it.
   struct Attention {

@@ -79,6 +79,11 @@ std::vector<std::string> with(std::vector<std::string> first, const std::vector<
   return first;
 }
 
+/// Rounds of kills: fewer for programs with sanitizers, whose daemons take many times as long to start.
+int rounds(int count) {
+  return sanitized() ? count / 3 : count;
+}
+
 std::mt19937& random_source() {
   static std::mt19937 source{std::random_device{}()};
   return source;
@@ -97,7 +102,7 @@ TEST_CASE(
   Daemon place({.start = false});
   const auto program = ctl(place, with({"run", "--rm", "--id", "counter"}, counter(place)));
   program->await_out("5000\n");
-  for (int i = 0; i < 150; ++i) {
+  for (int i = 0; i < rounds(150); ++i) {
     kill_daemon(place);
     const std::size_t wanted = program->out().size() + up_to(400'000);
     program->await([&] { return program->out().size() >= wanted; }, "output across the kill");
@@ -155,7 +160,7 @@ TEST_CASE("run: stdin arrives once and whole, there and back, and its end too") 
 TEST_CASE("run: a daemon that is killed before or after a spawn leaves one program, not none and not two") {
   Daemon place({.start = false});
   for (const bool replace : {false, true}) {
-    for (int i = 0; i < 20; ++i) {
+    for (int i = 0; i < rounds(20); ++i) {
       CAPTURE(i);
       REQUIRE(place.ctl({"ping"}).code == 0);
       const std::string trace = place.dir().put("trace", "");
@@ -186,7 +191,7 @@ TEST_CASE("run: a daemon that is killed before or after a spawn leaves one progr
 TEST_CASE("run: a daemon that is killed within a spawn leaves one program") {
   Daemon place({.start = false});
   REQUIRE(place.ctl({"ping"}).code == 0);
-  for (int i = 0; i < 60; ++i) {
+  for (int i = 0; i < rounds(60); ++i) {
     const std::string trace = place.dir().put("trace", "");
     const auto program =
         ctl(place, {"run", "--rm", "--", "sh", "-c", "echo started >> \"$0\"; cat; exit 3", trace}, false);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/signals.hpp"
+#include "cgroup/name.hpp"
 #include "rig.hpp"
 
 using namespace kairo;
@@ -50,7 +51,7 @@ std::size_t groups(const Daemon& daemon) {
   std::error_code ignored;
   for (const std::string& base : bases(daemon))
     for (const auto& each : fs::directory_iterator(base, ignored))
-      if (each.is_directory() && each.path().filename().string().size() == 17) ++out;
+      if (each.is_directory() && cgroup::session_of(base, each.path().filename().string())) ++out;
   return out;
 }
 
@@ -318,6 +319,46 @@ TEST_CASE("detached descendants keep their group until they end") {
   if (!bases(daemon).empty()) CHECK(groups(daemon) == 1);
   ::kill(pid, SIGKILL);
   eventually([&] { return groups(daemon) == 0; }, "the group to be removed");
+}
+
+TEST_CASE("groups are used again, and what is done to a session that has ended reaches nobody in them") {
+  Daemon daemon;
+  auto client = connect(daemon);
+  const auto group_of = [](pid_t pid) {
+    const std::string text = read_file("/proc/" + std::to_string(pid) + "/cgroup");
+    const std::size_t unified = text.rfind("0::");
+    return unified == std::string::npos ? std::string()
+                                        : text.substr(unified, text.find('\n', unified) - unified);
+  };
+  // Rounds, since a group is free a moment after its session's end.
+  std::map<std::string, std::vector<std::string>> ended;  // by group, the sessions that had it
+  std::string again;
+  for (int i = 0; i < 2000 && again.empty(); ++i) {
+    const auto session = spawn(client, command({"sh", "-c", "read end"}));
+    const std::string group = group_of(session.pid);
+    if (i == 0 && groups(daemon) == 0) {
+      MESSAGE("left out: this host gives the test no control group of v2");
+      return;
+    }
+    if (ended.count(group) != 0) {
+      again = session.id;
+      for (const std::string& former : ended[group]) {
+        api::KillParams params;
+        params.id = former;
+        params.signal = std::string("SIGKILL");
+        params.scope = api::Scope::all;
+        CHECK_FALSE(
+            client.call<api::ProcessSession>("process.kill", params, SteadyClock::now() + patience).ok());
+      }
+      CHECK(status(client, session.id).status == api::Status::running);
+    }
+    must<api::Done>(client, "process.stdin.close", api::IdParams{session.id});
+    const auto outcome = wait(client, session.id);
+    CHECK(outcome.signal == std::nullopt);
+    ended[group].push_back(session.id);
+    usleep(5000);
+  }
+  CHECK_FALSE(again.empty());
 }
 
 TEST_CASE("what a keeper that was killed has left in its groups is ended by the next one") {

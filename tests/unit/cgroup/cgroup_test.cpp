@@ -133,7 +133,7 @@ TEST_CASE("the first limit moves the daemon to a leaf and has the controller han
 
   std::vector<Refusal> refusals;
   const Group plain = tree.make(1, false, {}, refusals);
-  CHECK(plain.in == unified_bit);
+  CHECK((plain.in & 0xff) == unified_bit);
   CHECK(fake.get("/sys/fs/cgroup/a.service/cgroup.subtree_control").empty());  // not before it is wanted
 
   GroupLimits limits;
@@ -266,7 +266,9 @@ TEST_CASE("a group is removed with what was made below it, and the base when it 
   const Host host = fake.host(1000);
   Tree tree(find_layout(host, tag), host);
   std::vector<Refusal> refusals;
-  const Group group = tree.make(3, false, {}, refusals);
+  GroupLimits counted;
+  counted.cpu_time = true;
+  const Group group = tree.make(3, false, counted, refusals);
   const std::string at = tree.layout().unified + "/s0000000000000003";
   REQUIRE(fs::exists(at));
   fs::create_directories(at + "/made/by/a/program");
@@ -278,7 +280,95 @@ TEST_CASE("a group is removed with what was made below it, and the base when it 
   tree.remove_base();
   CHECK_FALSE(fs::exists(tree.layout().unified));
   // Who comes after another's end makes it anew.
-  CHECK(tree.make(4, false, {}, refusals).in == unified_bit);
+  CHECK(tree.make(4, false, counted, refusals).in == unified_bit);
+}
+
+TEST_CASE("a group without limits is one session's after another's, and never both") {
+  const FakeHost fake;
+  fake.self_unified("/a.service");
+  fake.unified("/a.service", "", "", "");
+  const Host host = fake.host(1000);
+  Tree tree(find_layout(host, tag), host);
+  std::vector<Refusal> refusals;
+  const Group first = tree.make(5, true, {}, refusals);
+  if (first.number() == 0) {
+    MESSAGE("left out: the file system of TMPDIR keeps no attributes");
+    CHECK(fs::exists(tree.layout().unified + "/d0000000000000005"));
+    return;
+  }
+  const std::string name = "/g" + std::to_string(first.number());
+  const std::string at = tree.layout().unified + name;
+  const std::string fake_at = at.substr(fake.root().size());
+  const auto put = [&](const char* file, const char* text) { fake.put(fake_at + "/" + file, text); };
+  put("cgroup.events", "populated 1\nfrozen 0\n");
+  put("cgroup.kill", "");
+  put("cgroup.procs", "");
+  put("cgroup.type", "domain\n");
+  put("cgroup.max.depth", "max\n");
+  put("cgroup.max.descendants", "max\n");
+  fake.put("/proc/42/cgroup", "0::" + tree.layout().unified_path + name + "/inner\n");
+  CHECK(session_key_of(42, tree.layout(), fake.root()) == 5);
+  CHECK(tree.populated(first));
+  CHECK_FALSE(tree.vacate(first));
+  REQUIRE(tree.found().size() == 1);
+  CHECK(tree.found()[0].key == 5);
+  CHECK(tree.found()[0].detach);
+  CHECK(tree.found()[0].in == first.in);
+
+  put("cgroup.events", "populated 0\nfrozen 1\n");
+  CHECK_FALSE(tree.vacate(first));
+  put("cgroup.events", "populated 0\nfrozen 0\n");
+  REQUIRE(tree.vacate(first));
+  CHECK_FALSE(tree.vacate(first));
+  CHECK_FALSE(session_key_of(42, tree.layout(), fake.root()));
+  CHECK(tree.is_as_new(first.number()));
+  const std::pair<const char*, const char*> changed[] = {
+      {"cgroup.type", "threaded\n"}, {"cgroup.max.depth", "0\n"}, {"cgroup.max.descendants", "3\n"}};
+  for (const auto& [file, text] : changed) {
+    const std::string before = fake.get(fake_at + "/" + file);
+    put(file, text);
+    CHECK_FALSE(tree.is_as_new(first.number()));
+    put(file, before.c_str());
+  }
+  fs::create_directories(at + "/inner");
+  CHECK_FALSE(tree.is_as_new(first.number()));
+  fs::remove(at + "/inner");
+  CHECK(tree.is_as_new(first.number()));
+
+  const Group second = tree.use_again(first.number(), 6, false);
+  REQUIRE(second);
+  CHECK(session_key_of(42, tree.layout(), fake.root()) == 6);
+  put("cgroup.events", "populated 1\nfrozen 0\n");
+  put("cgroup.procs", "42\n");
+  // Who asks by the first session's group finds nobody, and kills nobody.
+  CHECK_FALSE(tree.populated(first));
+  CHECK(tree.members(first).empty());
+  tree.kill(first);
+  CHECK(fake.get(fake_at + "/cgroup.kill").empty());
+  CHECK(tree.remove(first));
+  tree.discard(first.number());
+  CHECK(fs::exists(at));
+  CHECK(tree.populated(second));
+  CHECK(tree.members(second) == std::vector<pid_t>{42});
+  tree.kill(second);
+  CHECK(fake.get(fake_at + "/cgroup.kill") == "1");
+  CHECK_FALSE(tree.use_again(77, 7, false));  // there is none
+}
+
+TEST_CASE("a vacated group that a keeper has left is removed by who looks what is there") {
+  const FakeHost fake;
+  fake.self_unified("/a.service");
+  fake.unified("/a.service", "", "", "");
+  const Host host = fake.host(1000);
+  Tree tree(find_layout(host, tag), host);
+  const std::string& base = tree.layout().unified;
+  fs::create_directories(base + "/g12/made/by/a/program");
+  fs::create_directories(base + "/g0");
+  fs::create_directories(base + "/daemon");
+  CHECK(tree.found().empty());
+  CHECK_FALSE(fs::exists(base + "/g12"));
+  CHECK(fs::exists(base + "/g0"));  // no number: nobody's of ours
+  CHECK(fs::exists(base + "/daemon"));
 }
 
 TEST_CASE("a process belongs to the session whose group it is in or below") {
