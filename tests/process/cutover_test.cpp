@@ -1,6 +1,7 @@
 // Cutovers under load: every byte goes through exactly one of the two nodes, in order.
 #include <csignal>
 
+#include "e2e/support.hpp"
 #include "rig.hpp"
 
 using namespace kairo;
@@ -94,6 +95,68 @@ TEST_CASE("a source and a sink are replaced, too") {
   CHECK(rig.end().exit_code == 0);
   CHECK(rig.log_of("t.sink.2") ==
         std::to_string(source.old_node.bytes_out + 1 - sink.old_node.bytes_in) + "\n");
+}
+
+TEST_CASE(
+    "what is split, what is merged, and what splits and merges: each is replaced, and no line is lost or "
+    "torn") {
+  Daemon daemon;
+  const std::string out = daemon.dir().file("out");
+  const std::vector<std::string> marked{"sed", "s/^/left /"};
+  auto pace = worker("pace", "rate-limit");
+  pace.params =
+      reflect::Any{reflect::to_msgpack(std::map<std::string, std::uint64_t>{{"bytesPerSecond", 8'000'000}})};
+  auto topology =
+      row({program("source", {"lines", std::to_string(endless)}), pace, worker("hub", "passthrough")});
+  topology.nodes.push_back(plain("left", marked));
+  topology.nodes.push_back(plain("right", {"cat"}));
+  for (const char* id : {"left", "right"}) {
+    join(topology, "hub", id, api::ConnectionType::split);
+    join(topology, id, "merged", api::ConnectionType::merge);
+  }
+  topology.nodes.push_back(worker("merged", "passthrough"));
+  topology.nodes.push_back(worker("file", "file-sink", {{"path", out}}));
+  join(topology, "merged", "file");
+  Rig rig(daemon, topology);
+  rig.await_bytes("file", 1024 * 1024);
+  std::uint64_t moved = 0;
+  for (std::size_t i = 0; i < 6; ++i) {
+    const bool process = i % 2 == 0;
+    const auto replace = [&](const char* node, const api::Replacement& with, api::Boundary boundary) {
+      CAPTURE(node);
+      const auto result = rig.cutover(node, with, boundary);
+      CHECK_FALSE(result.rolled_back);
+      CHECK(result.old_node.drained);
+      moved += result.old_node.bytes_in;
+    };
+    // What marks lines must get whole ones; the others may be cut anywhere.
+    replace("left", by_plain(marked), api::Boundary::line);
+    replace("right", process ? by_module("meter") : by_plain({"cat"}), api::Boundary::bytes);
+    replace("merged", process ? by_plain({"cat"}) : by_module("passthrough"), api::Boundary::bytes);
+    replace("hub", process ? by_program({"copy", std::to_string(endless)}) : by_module("passthrough"),
+            api::Boundary::bytes);
+  }
+  CHECK(moved > 0);
+  CHECK(rig.down().drained);
+  CHECK(rig.end().exit_code == 0);
+  std::map<bool, std::uint64_t> next;
+  std::map<bool, std::size_t> wrong;
+  std::string torn;
+  for (const std::string& line : lines_of(read_file(out))) {
+    const bool left = line.rfind("left ", 0) == 0;
+    if (line == (left ? "left line " : "line ") + std::to_string(next[left])) {
+      ++next[left];
+    } else {
+      ++wrong[left];
+      torn += line + "\n";
+    }
+  }
+  // The source was ended within a line, which is the last one of each.
+  CAPTURE(torn);
+  CHECK(wrong[true] <= 1);
+  CHECK(wrong[false] <= 1);
+  CHECK(next[true] == next[false]);
+  CHECK(next[true] > 100'000);
 }
 
 TEST_CASE("a module that cannot open its file takes nobody's place, and nothing is lost") {
