@@ -159,6 +159,22 @@ TEST_CASE(
   CHECK(next[true] > 100'000);
 }
 
+TEST_CASE("a source that has nothing to give for now is replaced, too") {
+  Daemon daemon;
+  const std::string out = daemon.dir().file("out");
+  Rig rig(daemon, row({plain("source", {"sh", "-c", "seq 1 5; exec sleep 100000"}),
+                       worker("sink", "file-sink", {{"path", out}})}));
+  rig.await_bytes("sink", 10);
+  const auto result = rig.cutover("source", by_plain({"sh", "-c", "seq 6 9; exec sleep 100000"}));
+  CHECK_FALSE(result.rolled_back);
+  CHECK(result.old_node.drained);
+  CHECK(result.old_node.bytes_out == 10);
+  rig.await_bytes("sink", 18);
+  CHECK(rig.down().drained);
+  CHECK(rig.end().exit_code == 0);
+  CHECK(read_file(out) == "1\n2\n3\n4\n5\n6\n7\n8\n9\n");
+}
+
 TEST_CASE("a module that cannot open its file takes nobody's place, and nothing is lost") {
   Daemon daemon;
   constexpr std::uint64_t bytes = 8 * 1024 * 1024;
