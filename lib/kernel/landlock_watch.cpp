@@ -41,8 +41,15 @@ constexpr std::size_t foreign_max = 4096;
 /// How often the host is asked while sessions are told of.
 constexpr std::chrono::milliseconds ask_interval{1000};
 /// An answer as young as this needs no other one: a question takes the host 0.1 ms, as much as all of a
-/// confinement. That the audit is switched off is told besides; that it is switched on is not.
-constexpr std::chrono::milliseconds fresh{20};
+/// confinement (it starts a thread for its answer).
+constexpr std::chrono::milliseconds fresh{100};
+/// Older ones are asked about, and waited for from these ages on. That the audit is switched off is told
+/// besides, and should that record be lost, follow() finds it out, and what it may have concerned is
+/// interrupted. That it is switched on is told by nothing else: a session that starts right then is told to
+/// have started before.
+constexpr std::chrono::milliseconds stale_while_on{2000};
+constexpr std::chrono::milliseconds stale_while_off{1000};
+static_assert(stale_while_on > ask_interval);
 constexpr std::chrono::milliseconds answer_wait{20};
 /// How often those are looked after who wait for what was denied, and how long they do.
 constexpr std::chrono::milliseconds hear_interval{2};
@@ -57,6 +64,9 @@ constexpr std::uint64_t launch_us = 6'000'000;
 constexpr std::uint64_t under_way_us = 1'000'000;
 /// How soon a launch that is under way is looked at again.
 constexpr std::chrono::milliseconds launch_look{5};
+/// The keeper's program is looked up as often as this for those who start; where a record names another one
+/// it is looked up again.
+constexpr std::chrono::milliseconds launcher_fresh{1000};
 /// How long a daemon that starts waits for the first answer, which takes well under a millisecond.
 constexpr std::chrono::milliseconds first_answer{200};
 /// Landlock tells the audit since ABI 7 (Linux 6.15).
@@ -140,7 +150,11 @@ void LandlockWatch::stop() {
 
 bool LandlockWatch::on() {
   if (!socket_) return false;
-  if (SteadyClock::now() - answered_at_ >= fresh) ask_and_wait(answer_wait);
+  const auto age = SteadyClock::now() - answered_at_;
+  if (age >= (enabled_ ? stale_while_on : stale_while_off))
+    ask_and_wait(answer_wait);
+  else if (!enabled_ && age >= fresh && answered_ == question_)
+    ask_host();
   follow();
   return enabled_;
 }
@@ -161,11 +175,22 @@ void LandlockWatch::follow() {
 }
 
 const std::string& LandlockWatch::launcher() {
+  if (SteadyClock::now() - launcher_at_ >= launcher_fresh) look_up_launcher();
+  return launcher_;
+}
+
+void LandlockWatch::look_up_launcher() {
   const std::string link = "/proc/" + std::to_string(kernel_.link().keeper_pid()) + "/exe";
   char path[PATH_MAX];
   const ssize_t bytes = ::readlink(link.c_str(), path, sizeof path);
   launcher_ = bytes > 0 ? sandbox::program_of({path, static_cast<std::size_t>(bytes)}) : std::string_view();
-  return launcher_;
+  launcher_at_ = SteadyClock::now();
+}
+
+bool LandlockWatch::is_launcher(std::string_view program) {
+  if (program == launcher_) return !program.empty();
+  look_up_launcher();  // it has been replaced, or moved
+  return program == launcher_ && !program.empty();
 }
 
 /// The answer comes on the same socket.
@@ -327,8 +352,9 @@ session::Session* LandlockWatch::maker_of(const sandbox::LandlockDomain& domain)
   kernel_.sessions().for_each(0, [&](session::Session& each) {
     const session::Record& record = each.record();
     if (each.pid() != domain.pid || !each.denied_accesses() || record.launcher.empty() ||
-        record.launcher != program || record.uid != domain.uid)
+        record.uid != domain.uid)
       return true;
+    if (record.launcher != program && !is_launcher(program)) return true;
     const std::uint64_t known = each.note().landlock_domain;
     if (known != 0 && known != domain.domain) return true;  // each session has one
     if (each.ended() && (each.end()->boot_us == 0 || domain.at_us + launch_us < unix_us(each.started_at()) ||
@@ -350,7 +376,7 @@ void LandlockWatch::on_domain(const sandbox::LandlockDomain& domain) {
   // A program may be denied something before its launch is answered.
   const auto early = early_.find(domain.domain);
   if (!maker && early != early_.end() && !kernel_.starting.empty() &&
-      sandbox::program_of(domain.exe) == launcher_) {
+      is_launcher(sandbox::program_of(domain.exe))) {
     early->second.told = domain;
     settle_early();
     return;

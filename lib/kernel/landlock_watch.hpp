@@ -43,8 +43,8 @@ class LandlockWatch {
   void start();
   /// Takes in what waits, and puts on record what the sessions that go on were denied so far.
   void stop();
-  /// Whether what is confined from now on is told. Waits for the host's answer, some 0.1 ms, where the last
-  /// one is not of just now.
+  /// Whether what is confined from now on is told, by what the host said in the last second or two. Waits for
+  /// its answer, some 0.1 ms, where it was not asked for longer.
   bool on();
   /// Keeps an eye on the host for as long as there are sessions whose denials are told.
   void follow();
@@ -53,7 +53,7 @@ class LandlockWatch {
   /// How often something may have been missed so far. Sessions know of it by themselves, but for one whose
   /// launch is under way.
   [[nodiscard]] std::uint64_t losses() const { return losses_; }
-  /// The keeper's program, for session::Record::launcher.
+  /// The keeper's program as it was a moment ago, for session::Record::launcher.
   const std::string& launcher();
   /// Calls `then` once what was denied until now has been taken in; with false when that took too long
   /// (hear_at_most). Not from within the call.
@@ -83,6 +83,9 @@ class LandlockWatch {
   bool take(int socket);
   void on_domain(const sandbox::LandlockDomain& domain);
   void on_access(const sandbox::LandlockAccess& access);
+  void look_up_launcher();
+  /// Whether the keeper's program is or just was this one.
+  bool is_launcher(std::string_view program);
   /// Whose the domain is; it may be a session's whose launch is under way.
   session::Session* maker_of(const sandbox::LandlockDomain& domain);
   void settle(std::uint64_t domain, session::Session* maker);
@@ -105,6 +108,7 @@ class LandlockWatch {
   bool enabled_ = false;
   std::uint64_t losses_ = 0;
   std::string launcher_;
+  SteadyTime launcher_at_{};
   std::uint32_t question_ = 0;  ///< Number of the last one, and of the last one answered.
   std::uint32_t answered_ = 0;
   std::map<std::uint32_t, std::uint64_t> asked_boot_us_;  ///< Of those that are not answered.
