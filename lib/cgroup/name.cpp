@@ -20,15 +20,17 @@ bool read_digits(std::string_view text, Number& out, int base) {
 }  // namespace
 
 std::string text_of_session(const SessionName& name) {
-  char text[session_bytes + 1];
-  std::snprintf(text, sizeof text, "%c%016llx", name.detach ? 'd' : 's',
-                static_cast<unsigned long long>(name.key));
+  char text[session_bytes + 2];
+  std::snprintf(text, sizeof text, "%c%016llx%s", name.detach ? 'd' : 's',
+                static_cast<unsigned long long>(name.key), name.killed ? "!" : "");
   return text;
 }
 
 std::optional<SessionName> read_session(std::string_view text) {
+  const bool killed = text.ends_with('!');
+  if (killed) text.remove_suffix(1);
   if (text.size() != session_bytes || (text[0] != 's' && text[0] != 'd')) return std::nullopt;
-  SessionName out{0, text[0] == 'd'};
+  SessionName out{0, text[0] == 'd', killed};
   if (!read_digits(text.substr(1), out.key, 16)) return std::nullopt;
   return out;
 }
@@ -39,7 +41,8 @@ std::string text_of_number(std::uint32_t number) {
 
 std::optional<std::uint32_t> read_number_name(std::string_view text) {
   std::uint32_t out = 0;
-  if (text.size() < 2 || text[0] != 'g' || text[1] == '0' || !read_digits(text.substr(1), out, 10))
+  if (text.size() < 2 || text[0] != 'g' || text[1] == '0' || !read_digits(text.substr(1), out, 10) ||
+      out > largest_number)
     return std::nullopt;
   return out;
 }
@@ -53,8 +56,13 @@ int erase_inscription(const std::string& directory) {
   return ::removexattr(directory.c_str(), attribute) == 0 ? 0 : errno;
 }
 
+bool has_attributes(int directory) {
+  // Of an O_PATH descriptor only by way of /proc.
+  return ::listxattr(("/proc/self/fd/" + std::to_string(directory)).c_str(), nullptr, 0) > 0;
+}
+
 std::optional<SessionName> inscription_of(const std::string& directory) {
-  char text[session_bytes + 1];
+  char text[session_bytes + 2];
   const ssize_t size = ::getxattr(directory.c_str(), attribute, text, sizeof text);
   if (size < 0) return std::nullopt;
   return read_session(std::string_view(text, static_cast<std::size_t>(size)));

@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include "cgroup/files.hpp"
-#include "cgroup/name.hpp"
 
 namespace kairo::cgroup {
 namespace {
@@ -187,12 +186,13 @@ void Tree::make_numbered(Group& group) {
     if (error_number == EEXIST || error_number == ENOENT) continue;
     if (error_number != 0) return;
     // What is counted of memory and time would be the next one's as well.
-    if (words_of(text_of(at + "/cgroup.controllers")).empty() &&
-        inscribe(at, {group.key, group.detach}) == 0) {
+    const bool counts = !words_of(text_of(at + "/cgroup.controllers")).empty();
+    error_number = counts ? ENOTSUP : inscribe(at, {group.key, group.detach});
+    if (error_number == 0) {
       group.in = unified_bit | number << number_shift;
     } else {
       ::rmdir(at.c_str());
-      can_use_again_ = false;
+      if (error_number == ENOTSUP || error_number == EPERM) can_use_again_ = false;
     }
     return;
   }
@@ -201,7 +201,7 @@ void Tree::make_numbered(Group& group) {
 Group Tree::make(std::uint64_t key, bool detach, const GroupLimits& limits, std::vector<Refusal>& refusals) {
   Group group{key, detach, 0, false};
   int error_number = 0;
-  if (!limits.any()) make_numbered(group);
+  if (!limits.any() && !limits.told) make_numbered(group);
   if (group) return group;
   std::string unified;
   if (!layout_.unified.empty()) unified = make_in(layout_.unified, group, error_number);
@@ -246,12 +246,13 @@ Group Tree::make(std::uint64_t key, bool detach, const GroupLimits& limits, std:
 
 Result<Joining> Tree::open_to_join(const Group& group) const {
   Joining out;
-  if (const std::string at = directory(group, unified_bit); !at.empty()) {
-    out.unified = UniqueFd(::open(at.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!out.unified) return system_error("cannot open " + at, errno);
+  const std::string unified = group.number() != 0 ? numbered(group.number()) : directory(group, unified_bit);
+  if (!unified.empty()) {
+    out.unified = UniqueFd(::open(unified.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!out.unified) return system_error("cannot open " + unified, errno);
     if (group.needs_unified) {
-      out.unified_procs = UniqueFd(::open((at + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC));
-      if (!out.unified_procs) return system_error("cannot open " + at + "/cgroup.procs", errno);
+      out.unified_procs = UniqueFd(::open((unified + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC));
+      if (!out.unified_procs) return system_error("cannot open " + unified + "/cgroup.procs", errno);
     }
   }
   std::string before;
@@ -286,6 +287,7 @@ std::vector<pid_t> Tree::members(const Group& group) const {
 
 void Tree::kill(const Group& group) const {
   const std::string unified = directory(group, unified_bit);
+  if (!unified.empty()) mark_killed(group);
   if (!unified.empty() && write_text(unified + "/cgroup.kill", "1") == 0) return;
   // Before Linux 5.14, or without v2: whoever may not fork any more is caught in the end.
   if (const std::string at = directory(group, bit_of(Controller::pids)); !at.empty())
@@ -335,10 +337,20 @@ bool Tree::remove(const Group& group) const {
   return out;
 }
 
+void Tree::mark_killed(const Group& group) const {
+  if (group.number() == 0) return;
+  const std::string at = numbered(group.number());
+  auto whose = inscription_of(at);
+  if (!whose || whose->key != group.key) return;
+  whose->killed = true;
+  inscribe(at, *whose);
+}
+
 bool Tree::vacate(const Group& group) const {
   if (group.number() == 0) return false;
   const std::string at = directory(group, unified_bit);
-  if (at.empty()) return false;
+  const auto whose = at.empty() ? std::nullopt : inscription_of(at);
+  if (!whose || whose->killed) return false;
   const auto text = read_text(at + "/cgroup.events");
   // Who was frozen and killed leaves it frozen.
   return text && number_of(*text, "populated") == 0 && number_of(*text, "frozen").value_or(0) == 0 &&
@@ -349,14 +361,20 @@ bool Tree::is_as_new(std::uint32_t number) const {
   const UniqueFd at(::open(numbered(number).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   struct stat status {};
   // A directory below counts as a link; where they are not counted, st_nlink is 1.
-  if (!at || ::fstat(at.get(), &status) != 0 || status.st_nlink != 2) return false;
+  if (!at || ::fstat(at.get(), &status) != 0 || status.st_nlink != 2 || has_attributes(at.get()))
+    return false;
   const auto is = [&](const char* file, std::string_view wanted) {
     const UniqueFd open(::openat(at.get(), file, O_RDONLY | O_CLOEXEC));
     char text[16];
     const ssize_t got = open ? ::read(open.get(), text, sizeof text) : -1;
-    return got > 0 && std::string_view(text, static_cast<std::size_t>(got - 1)) == wanted;
+    // Not every kernel has a file for the pressure.
+    if (!open && errno == ENOENT) return wanted == "1";
+    std::string_view found(text, got > 0 ? static_cast<std::size_t>(got) : 0);
+    if (found.ends_with('\n')) found.remove_suffix(1);
+    return got >= 0 && found == wanted;
   };
-  return is("cgroup.type", "domain") && is("cgroup.max.depth", "max") && is("cgroup.max.descendants", "max");
+  return is("cgroup.type", "domain") && is("cgroup.max.depth", "max") &&
+         is("cgroup.max.descendants", "max") && is("cgroup.pressure", "1") && is("cgroup.controllers", "");
 }
 
 Group Tree::use_again(std::uint32_t number, std::uint64_t key, bool detach) {
@@ -385,7 +403,8 @@ std::vector<Group> Tree::found() const {
         continue;
       }
       const auto known = std::find_if(out.begin(), out.end(), [&](const Group& each) {
-        return SessionName{each.key, each.detach} == *session && number == 0 && each.number() == 0;
+        return each.key == session->key && each.detach == session->detach && number == 0 &&
+               each.number() == 0;
       });
       if (known != out.end())
         known->in |= bit;

@@ -8,11 +8,13 @@
 // read_use(), remove(). Every function may be called from any thread; none waits for processes. What a group
 // of a key is lies in files alone, so that another program, or kairod, reads the same.
 //
-// A group without limits is one that can be used again, where the v2 tree keeps attributes (Linux 5.7) and
-// its groups have no controllers that count:
-// instead of remove(), vacate() takes its session's name off it, and use_again() gives it to another one.
-// Whoever still asks by the former session's Group finds nobody. A group with limits is its session's alone:
-// what it has counted, and what memory is charged to it, would stay.
+// A group without limits, whose use nobody is to be told, is one that can be used again, where the v2 tree
+// keeps attributes (Linux 5.7) and its groups have no controllers that count: instead of remove(), vacate()
+// takes its session's name off it, and use_again() gives it to another one. Whoever still asks by the former
+// session's Group finds nobody. A group with limits is its session's alone: what it has counted, and what
+// memory is charged to it, would stay. So is one that was killed as one: whom a launch puts into it
+// Linux 6.14 and later kill at once, for good. (So they do where a program has written its own group's
+// cgroup.kill: Launcher finds out and takes another one.)
 //
 // Costs on the machine of docs/benchmarks.md: mkdir and rmdir 20 to 65 us each, joining a new v2 group at the
 // clone 55 us and one that was used before 6 us, naming it 4 us; joining a v1 group 37 us by the child's own
@@ -31,13 +33,14 @@
 #include "base/result.hpp"
 #include "base/unique_fd.hpp"
 #include "cgroup/layout.hpp"
+#include "cgroup/name.hpp"
 
 namespace kairo::cgroup {
 
 inline constexpr std::uint32_t unified_bit = 1;
 /// Where the number of a group that can be used again begins.
 inline constexpr unsigned number_shift = 8;
-inline constexpr std::uint32_t largest_number = (1u << (32 - number_shift)) - 1;
+static_assert(largest_number == UINT32_MAX >> number_shift);
 
 struct Group {
   std::uint64_t key = 0;
@@ -48,6 +51,13 @@ struct Group {
   bool needs_unified = false;  ///< A limit was set in v2. Only from make() to the launch.
   explicit operator bool() const { return in != 0; }
   [[nodiscard]] std::uint32_t number() const { return in >> number_shift; }
+  /// What of it is in v2, and what is not.
+  [[nodiscard]] Group only_unified() const {
+    return {key, detach, in & (unified_bit | largest_number << number_shift), needs_unified};
+  }
+  [[nodiscard]] Group without_unified() const {
+    return {key, detach, in & ((1u << number_shift) - 1) & ~unified_bit, false};
+  }
 };
 
 /// What a group is limited to, of all its processes together.
@@ -56,6 +66,7 @@ struct GroupLimits {
   std::optional<std::uint64_t> memory;  ///< Bytes.
   std::optional<std::uint64_t> pids;
   bool cpu_time = false;  ///< What they use is to be counted.
+  bool told = false;      ///< What they used is to be told where that is known anyway.
   [[nodiscard]] bool any() const { return cpu || memory || pids || cpu_time; }
 };
 
@@ -107,8 +118,10 @@ class Tree {
   /// Removes it and what programs made below it; false while somebody is in it.
   bool remove(const Group& group) const;
 
+  /// It is not to be used again.
+  void mark_killed(const Group& group) const;
   /// Takes the session's name off a group with a number in which nobody is. False where somebody is, or it
-  /// has no number: it is remove()'s then.
+  /// has no number or was killed: it is remove()'s then.
   [[nodiscard]] bool vacate(const Group& group) const;
   /// Whether it is as it was made: nothing below it, and no setting changed.
   [[nodiscard]] bool is_as_new(std::uint32_t number) const;

@@ -45,9 +45,19 @@ std::optional<std::uint32_t> Groups::take_free() {
 
 cgroup::Group Groups::make(std::uint64_t key, bool detach, const cgroup::GroupLimits& limits,
                            std::vector<cgroup::Refusal>& refusals) {
-  if (!limits.any())
-    while (const auto number = take_free())
+  if (!limits.any() && !limits.told)
+    while (const auto number = take_free()) {
       if (const cgroup::Group group = tree_.use_again(*number, key, detach)) return group;
+      tree_.discard(*number);
+    }
+  const cgroup::Group made = tree_.make(key, detach, limits, refusals);
+  if ((made.in & cgroup::unified_bit) != 0 || tree_.layout().unified.empty()) return made;
+  // There may be a bound on how many there are: what is only kept goes first.
+  bool any = false;
+  for (; const auto number = take_free(); any = true) tree_.discard(*number);
+  if (!any) return made;
+  tree_.remove(made);
+  refusals.clear();
   return tree_.make(key, detach, limits, refusals);
 }
 
@@ -90,7 +100,7 @@ void Groups::start() {
 
 void Groups::poke() {
   const std::lock_guard lock(mutex_);
-  if (waiting_.empty()) return;
+  if (waiting_.empty() && !looking_) return;
   poked_ = true;
   if (asleep_) changed_.notify_one();
 }
@@ -101,8 +111,8 @@ void Groups::run() {
   while (!stop_) {
     if (vacated_.empty() && (waiting_.empty() || tries >= soon_tries)) {
       sleep(lock);
-      tries = 0;
       if (!poked_) continue;
+      tries = 0;
     }
     poked_ = false;
     changed_.wait_for(lock, soon, [this] { return stop_; });
@@ -111,6 +121,7 @@ void Groups::run() {
     std::vector<cgroup::Group> all = std::exchange(waiting_, {});
     std::vector<std::uint32_t> vacated = std::exchange(vacated_, {});
     std::size_t room = most_free - std::min(most_free, free_.size());
+    looking_ = !all.empty();
     lock.unlock();
     // The look takes no lock, which the many that detached descendants hold would.
     std::erase_if(all,
@@ -124,6 +135,7 @@ void Groups::run() {
       return true;
     });
     lock.lock();
+    looking_ = false;
     waiting_.insert(waiting_.end(), all.begin(), all.end());
     free_.insert(free_.end(), vacated.begin(), vacated.end());
   }

@@ -34,7 +34,7 @@ class Groups {
   /// As Tree::make.
   cgroup::Group make(std::uint64_t key, bool detach, const cgroup::GroupLimits& limits,
                      std::vector<cgroup::Refusal>& refusals);
-  /// For good: nobody may ask by this Group for more than whether somebody is still in it.
+  /// As soon as nobody is in it; until then the Group is good, after that it finds nobody.
   void remove(const cgroup::Group& group);
   /// The same where nobody is in it; false, and it stays, where somebody is.
   bool remove_if_empty(const cgroup::Group& group);
@@ -57,6 +57,7 @@ class Groups {
   SteadyTime used_{};                   ///< When one was made or vacated last.
   bool poked_ = false;
   bool asleep_ = false;
+  bool looking_ = false;  ///< The thread holds what waits.
   bool stop_ = false;
   std::thread thread_;
 };

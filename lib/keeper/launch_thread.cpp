@@ -208,7 +208,7 @@ std::variant<Child, LaunchError> LaunchThread::launch_in_group(const Launch& ord
   const bool strict = order.limits && !order.limits->best_effort;
   if (order.limits)
     wanted = {order.limits->cpu, order.limits->memory, order.limits->pids,
-              order.limits->cpu_seconds.has_value()};
+              order.limits->cpu_seconds.has_value(), true};
   std::vector<cgroup::Refusal> refusals;
   group = groups_.make(order.key, order.detach_descendants, wanted, refusals);
   for (const cgroup::Refusal& each : refusals) {
@@ -224,11 +224,19 @@ std::variant<Child, LaunchError> LaunchThread::launch_in_group(const Launch& ord
   auto joining = groups_.tree().open_to_join(group);
   if (!joining) return LaunchError{"limits", EMFILE, joining.error().message};
   const bool cpu_is_counted = wanted.cpu_time && groups_.tree().cpu_us(group).has_value();
-  auto result = launcher_.launch(order, descriptors, *joining, cpu_is_counted, watch_);
-  if (const Child* child = std::get_if<Child>(&result); child && !child->in_unified && joining->unified) {
-    cgroup::Group outside = group;
-    outside.in = cgroup::unified_bit;
-    group.in &= ~cgroup::unified_bit;
+  const auto elsewhere = [&]() -> const cgroup::Joining* {
+    if (group.number() == 0) return nullptr;
+    groups_.tree().mark_killed(group);
+    groups_.remove(group);
+    group = groups_.tree().make(order.key, order.detach_descendants, wanted, refusals);
+    joining = groups_.tree().open_to_join(group);
+    return joining ? &*joining : nullptr;
+  };
+  auto result = launcher_.launch(order, descriptors, *joining, elsewhere, cpu_is_counted, watch_);
+  if (const Child* child = std::get_if<Child>(&result);
+      child && !child->in_unified && (group.in & cgroup::unified_bit) != 0) {
+    const cgroup::Group outside = group.only_unified();
+    group = group.without_unified();
     groups_.remove(outside);
   }
   return result;

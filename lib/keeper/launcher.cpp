@@ -47,7 +47,8 @@ struct ChildTask {
   int low[3];
   unsigned first_low;
   unsigned past_low;
-  int ipc = -1;  ///< The descriptor that becomes 3.
+  int ipc = -1;        ///< The descriptor that becomes 3.
+  bool began = false;  ///< The child has run.
   const sandbox::Confinement* confinement = nullptr;
   const char* step = nullptr;
   int error_number = 0;
@@ -101,6 +102,7 @@ KAIRO_IN_CHILD long execute(const ChildTask& task) {
 
 KAIRO_IN_CHILD int run_child(void* argument) {
   ChildTask& task = *static_cast<ChildTask*>(argument);
+  task.began = true;
   long result;
   if ((result = call(SYS_setsid)) < 0) fail(task, "session", result);
   // "0" is whoever writes it, which takes no lock that all processors must agree on.
@@ -327,6 +329,11 @@ UniqueFd receive_listener(int socket) {
   return UniqueFd(descriptor);
 }
 
+void reap(pid_t pid) {
+  while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
+  }
+}
+
 LaunchError pipe_error(int error_number) {
   const bool exhausted = error_number == EMFILE || error_number == ENFILE;
   return LaunchError{exhausted ? "descriptors" : "pipe", error_number, ""};
@@ -432,8 +439,8 @@ pid_t Launcher::clone_child(ChildTask& task, const cgroup::Joining& joining, Chi
 }
 
 std::variant<Child, LaunchError> Launcher::launch(const Launch& order, std::span<UniqueFd> descriptors,
-                                                  const cgroup::Joining& joining, bool cpu_is_counted,
-                                                  LaunchWatch& watch) {
+                                                  const cgroup::Joining& joining, const Elsewhere& elsewhere,
+                                                  bool cpu_is_counted, LaunchWatch& watch) {
   if (order.argv.empty()) return LaunchError{"argv", EINVAL, ""};
   if (std::any_of(order.argv.begin(), order.argv.end(), has_nul))
     return LaunchError{"argv", EINVAL, "an argument with NUL"};
@@ -543,7 +550,16 @@ std::variant<Child, LaunchError> Launcher::launch(const Launch& order, std::span
   }
   for (UniqueFd& each : theirs) each.reset();
   ipc.reset();
-  const pid_t pid = clone_child(task, joining, child, watch);
+  pid_t pid = clone_child(task, joining, child, watch);
+  if (pid > 0 && !task.began && !child.ended) {
+    // Killed before its first step, as whoever is born into a group that was killed (cgroup/tree.hpp).
+    if (const cgroup::Joining* other = elsewhere()) {
+      reap(pid);
+      child.process.reset();
+      child.in_unified = false;
+      pid = clone_child(task, *other, child, watch);
+    }
+  }
   const int clone_errno = errno;
   clear_low();
   // Also of a launch that failed: nothing is left for the next one to find.
@@ -555,8 +571,7 @@ std::variant<Child, LaunchError> Launcher::launch(const Launch& order, std::span
     task.error_number = ETIMEDOUT;
   }
   if (task.step) {
-    while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
-    }
+    reap(pid);
     std::string object;
     if (std::strcmp(task.step, "exec") == 0) object = exec_object(order, task.error_number);
     if (std::strcmp(task.step, "chdir") == 0) object = order.cwd;

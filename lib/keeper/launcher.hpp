@@ -10,6 +10,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <span>
 #include <string>
 #include <sys/types.h>
@@ -77,11 +78,13 @@ class Launcher {
   ~Launcher();
 
   /// `descriptors`: for each Stdio::fd, in the order stdin, stdout, stderr; then that of Launch::ipc.
-  /// `joining`: the control groups that the child is to be in; `cpu_is_counted`: by one of them, so that
-  /// kairod is to end the session, which says why, and RLIMIT_CPU what kairod does not.
+  /// `joining`: the control groups that the child is to be in; `elsewhere` gives others, or nullptr, where it
+  /// was killed at its birth. `cpu_is_counted`: by one of them, so that kairod is to end the session, which
+  /// says why, and RLIMIT_CPU what kairod does not.
+  using Elsewhere = std::function<const cgroup::Joining*()>;
   std::variant<Child, LaunchError> launch(const Launch& order, std::span<UniqueFd> descriptors,
-                                          const cgroup::Joining& joining, bool cpu_is_counted,
-                                          LaunchWatch& watch);
+                                          const cgroup::Joining& joining, const Elsewhere& elsewhere,
+                                          bool cpu_is_counted, LaunchWatch& watch);
 
   /// What is kept for the next launches; its owner asks now and then that what nobody used goes.
   [[nodiscard]] sandbox::Rulesets& rulesets() { return rulesets_; }

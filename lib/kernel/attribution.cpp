@@ -103,6 +103,9 @@ std::optional<access::Principal> Kernel::attribute(const ipc::Peer& peer, int pr
   if (peer.pid <= 0) return user;
   const pid_t keeper = link_->keeper_pid();
   const auto info = process >= 0 ? keeper::info_of(process) : std::nullopt;
+  // Before Linux 6.5 the number may have been used again by now; from here on it is one and the same.
+  const UniqueFd held(process >= 0 ? -1 : open_process(peer.pid));
+  const int looked_at = process >= 0 ? process : held.get();
   std::optional<Way> way;
   for (int attempt = 0; info && !way && attempt < attempts; ++attempt)
     if (const auto now = keeper::info_of(process)) way = way_up(process, *now, keeper);
@@ -111,7 +114,7 @@ std::optional<access::Principal> Kernel::attribute(const ipc::Peer& peer, int pr
   // What could not be looked at says nothing.
   if (out_of_descriptors()) return std::nullopt;
   // What was seen was the peer only if the peer is still there.
-  if (!way || (process >= 0 && ipc::has_ended(process))) return unattributed;
+  if (!way || (looked_at >= 0 && ipc::has_ended(looked_at))) return unattributed;
   if (way->too_long && !group) return unattributed;
   if (!way->from_keeper && !group) return user;
   const session::Session* found = way->from_keeper ? main_process(way->top, way->origin) : nullptr;
@@ -133,17 +136,21 @@ std::optional<access::Principal> Kernel::attribute(const ipc::Peer& peer, int pr
 }
 
 std::optional<std::uint64_t> Kernel::group_of(pid_t pid, std::uint64_t cgroup) const {
-  // Most clients come from the same few groups, whose numbers are never used again.
-  const auto known = known_groups_.find(cgroup);
-  if (cgroup != 0 && known != known_groups_.end())
-    return cgroup::session_key_of(known->second, link_->groups());
-  const std::string name = cgroup::group_of(pid, link_->groups());
-  // What could not be read is not known.
-  if (cgroup != 0 && !(name.empty() && out_of_descriptors())) {
-    if (known_groups_.size() >= known_groups_max) known_groups_.clear();
-    known_groups_.emplace(cgroup, name);
+  // Most clients come from the same few cgroups, whose ids are never used again. The name below the tree says
+  // whose it is by now: of a group that is used again, not for good.
+  const cgroup::Layout& layout = link_->groups();
+  if (known_groups_below_ != layout.unified_path || known_groups_.size() >= known_groups_max) {
+    known_groups_.clear();
+    known_groups_below_ = layout.unified_path;
   }
-  return cgroup::session_key_of(name, link_->groups());
+  const auto known = known_groups_.find(cgroup);
+  const std::string name =
+      cgroup != 0 && known != known_groups_.end() ? known->second : cgroup::group_of(pid, layout);
+  // What could not be read is not known.
+  if (cgroup != 0 && known == known_groups_.end() && !(name.empty() && out_of_descriptors()))
+    known_groups_.emplace(cgroup, name);
+  if (name.empty()) return std::nullopt;
+  return cgroup::session_key_of(name, layout).value_or(0);
 }
 
 const session::Session* Kernel::main_process(pid_t pid, const keeper::Lineage& lineage) const {

@@ -306,7 +306,8 @@ class Kernel final : public keeper::Listener {
   /// nullptr where too many are served.
   Client* serve_as(UniqueFd socket, const ipc::Peer& peer, access::Principal principal,
                    std::vector<gid_t> groups);
-  /// The session in whose control group a process is, by key; `cgroup`: number of the group, or 0.
+  /// The session in whose control group a process is, by key; 0: in one that is nobody's now.
+  /// `cgroup`: id of the group, or 0.
   [[nodiscard]] std::optional<std::uint64_t> group_of(pid_t pid, std::uint64_t cgroup) const;
   /// The session whose main process that is.
   [[nodiscard]] const session::Session* main_process(pid_t pid, const keeper::Lineage& lineage) const;
@@ -408,6 +409,7 @@ class Kernel final : public keeper::Listener {
   void await_attribution(WaitingPeer peer);
   std::unordered_map<uid_t, Refusals> refusals_;
   mutable std::unordered_map<std::uint64_t, std::string> known_groups_;
+  mutable std::string known_groups_below_;  ///< The tree that they are in.
 
   /// What a session has beside itself while somebody cares; most have none of it.
   struct Attention {

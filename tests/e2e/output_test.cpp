@@ -117,7 +117,8 @@ TEST_CASE("write feeds stdin, close-stdin ends it") {
   Daemon daemon;
   const std::string id = spawned(daemon, {"--", "cat"});
   const Ran first = daemon.ctl({"write", id, "hello "});
-  CHECK(first.code == 0);
+  REQUIRE_MESSAGE(first.code == 0, first.err << daemon.ctl({"status", id}).out
+                                             << read_file(daemon.state_dir() + "/keeper.log"));
   CHECK(json_at(first.out, "/written") == "6");
   CHECK(json_at(first.out, "/offset") == "6");
   CHECK(json_at(daemon.ctl({"write", id}, "from a pipe\n").out, "/offset") == "18");

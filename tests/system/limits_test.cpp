@@ -361,6 +361,74 @@ TEST_CASE("groups are used again, and what is done to a session that has ended r
   CHECK_FALSE(again.empty());
 }
 
+TEST_CASE("where a session was killed as one, or has killed itself so, the next ones live") {
+  Daemon daemon;
+  auto client = connect(daemon);
+  auto first = spawn(client, command({"sh", "-c", "read end"}));
+  if (groups(daemon) == 0) {
+    MESSAGE("left out: this host gives the test no control group of v2");
+    return;
+  }
+  std::string base;  // of v2: where a group has a number
+  for (const std::string& each : bases(daemon))
+    if (fs::exists(each + "/g1")) base = each;
+  api::KillParams params;
+  params.id = first.id;
+  params.signal = std::string("SIGKILL");
+  params.scope = api::Scope::all;
+  must<api::ProcessSession>(client, "process.kill", params);
+  CHECK(wait(client, first.id).signal == "SIGKILL");
+  for (int i = 0; i < 60; ++i) {
+    CAPTURE(i);
+    if (i % 3 == 0 && !base.empty()) {
+      const std::string itself =
+          "g=$(sed -n 's/^0:://p' /proc/self/cgroup); echo 1 > " + base + "/${g##*/}/cgroup.kill";
+      CHECK(wait(client, spawn(client, command({"sh", "-c", itself})).id).signal == "SIGKILL");
+    }
+    const auto next = spawn(client, command({"sh", "-c", "read end"}));
+    must<api::Done>(client, "process.stdin.close", api::IdParams{next.id});
+    const auto ended = wait(client, next.id);
+    CHECK(ended.signal == std::nullopt);
+    CHECK(ended.exit_code == 1);
+    usleep(10'000);  // so that groups come to be free
+  }
+}
+
+TEST_CASE("what a session used is its own, whoever had its group before") {
+  Daemon daemon;
+  auto client = connect(daemon);
+  std::size_t wrong = 0;
+  for (int i = 0; i < 4; ++i) {
+    wait(client,
+         spawn(client, command({"sh", "-c", "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done"})).id);
+    for (int k = 0; k < 5; ++k) {
+      api::ResourceLimits limits;
+      limits.open_files = 100;
+      const auto ended = wait(client, spawn(client, limited({"true"}, limits)).id);
+      REQUIRE(ended.outcome);
+      wrong += ended.outcome->cpu_ms.value_or(0) > 100;
+      usleep(10'000);
+    }
+  }
+  CHECK(wrong == 0);
+}
+
+TEST_CASE("where a child cannot be born into its group, its descendants end with it all the same") {
+  Daemon daemon({.behind = {test_child_path(), "without-clone3"}});
+  auto client = connect(daemon);
+  for (int i = 0; i < 3; ++i) {
+    const auto session =
+        spawn(client, command({"sh", "-c", test_child_path() + " double-fork 600 close; read end"}));
+    eventually([&] { return !read_log(client, session.id).empty(); }, "the daemon to be started");
+    const auto pid = static_cast<pid_t>(std::stol(read_log(client, session.id)));
+    REQUIRE(lives(pid));
+    must<api::Done>(client, "process.stdin.close", api::IdParams{session.id});
+    wait(client, session.id);
+    eventually([&] { return !lives(pid); }, "the daemon to be ended");
+  }
+  eventually([&] { return groups(daemon) == 0; }, "the groups to be removed");
+}
+
 TEST_CASE("what a keeper that was killed has left in its groups is ended by the next one") {
   Daemon daemon;
   auto client = connect(daemon);

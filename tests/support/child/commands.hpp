@@ -53,6 +53,7 @@ void sleep_for(Args& args);
 void grandchild_holds_stdout(Args& args);
 void double_fork(Args& args);
 void sibling(Args& args);
+void without_clone3(Args& args);
 
 // report.cpp
 void list_fds(Args& args);

@@ -50,6 +50,8 @@ constexpr Command commands[] = {
      "starts a daemon in a session of its own that keeps (default) or closes stdout and stderr; prints its "
      "pid"},
     {"sibling", "", sibling, "makes its parent a child that ends at once (CLONE_PARENT); prints its pid"},
+    {"without-clone3", "PROGRAM [ARGS...]", without_clone3,
+     "executes it under a filter that answers clone3 with ENOSYS, as some containers do"},
     {"list-fds", "", list_fds, "prints the open descriptors as a JSON array"},
     {"env", "", env, "prints the environment as a JSON object"},
     {"cwd", "", cwd, "prints the working directory"},

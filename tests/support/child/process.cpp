@@ -1,10 +1,14 @@
 // Commands about life, death and descendants.
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -111,6 +115,21 @@ void sibling(Args&) {
   if (child < 0) fail("cannot clone");
   if (child == 0) _exit(0);
   print_pid(static_cast<pid_t>(child));
+}
+
+void without_clone3(Args& args) {
+  char** const words = args.rest();
+  if (!*words) usage("without-clone3 needs PROGRAM");
+  sock_filter filter[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+                          BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone3, 0, 1),
+                          BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+                          BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+  const sock_fprog program{sizeof filter / sizeof *filter, filter};
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+      prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
+    fail("cannot set the filter");
+  execvp(words[0], words);
+  fail("cannot execute the program");
 }
 
 }  // namespace kairo::test

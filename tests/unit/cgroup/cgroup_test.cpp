@@ -303,6 +303,8 @@ TEST_CASE("a group without limits is one session's after another's, and never bo
   put("cgroup.events", "populated 1\nfrozen 0\n");
   put("cgroup.kill", "");
   put("cgroup.procs", "");
+  put("cgroup.controllers", "");
+  put("cgroup.pressure", "1\n");
   put("cgroup.type", "domain\n");
   put("cgroup.max.depth", "max\n");
   put("cgroup.max.descendants", "max\n");
@@ -322,8 +324,11 @@ TEST_CASE("a group without limits is one session's after another's, and never bo
   CHECK_FALSE(tree.vacate(first));
   CHECK_FALSE(session_key_of(42, tree.layout(), fake.root()));
   CHECK(tree.is_as_new(first.number()));
-  const std::pair<const char*, const char*> changed[] = {
-      {"cgroup.type", "threaded\n"}, {"cgroup.max.depth", "0\n"}, {"cgroup.max.descendants", "3\n"}};
+  const std::pair<const char*, const char*> changed[] = {{"cgroup.type", "threaded\n"},
+                                                         {"cgroup.max.depth", "0\n"},
+                                                         {"cgroup.max.descendants", "3\n"},
+                                                         {"cgroup.pressure", "0\n"},
+                                                         {"cgroup.controllers", "memory\n"}};
   for (const auto& [file, text] : changed) {
     const std::string before = fake.get(fake_at + "/" + file);
     put(file, text);
@@ -352,6 +357,11 @@ TEST_CASE("a group without limits is one session's after another's, and never bo
   CHECK(tree.members(second) == std::vector<pid_t>{42});
   tree.kill(second);
   CHECK(fake.get(fake_at + "/cgroup.kill") == "1");
+  // It was killed as one: nobody is born into it again.
+  CHECK(session_key_of(42, tree.layout(), fake.root()) == 6);
+  put("cgroup.events", "populated 0\nfrozen 0\n");
+  put("cgroup.procs", "");
+  CHECK_FALSE(tree.vacate(second));
   CHECK_FALSE(tree.use_again(77, 7, false));  // there is none
 }
 
