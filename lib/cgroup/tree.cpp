@@ -337,6 +337,13 @@ bool Tree::remove(const Group& group) const {
   return out;
 }
 
+int Tree::move_to_leaf() const {
+  int error_number = make_directory(layout_.unified);
+  if (error_number == 0) error_number = make_directory(layout_.unified + leaf);
+  if (error_number != 0) return error_number;
+  return write_text(layout_.unified + leaf + "/cgroup.procs", std::to_string(::getpid()));
+}
+
 void Tree::mark_killed(const Group& group) const {
   if (group.number() == 0) return;
   const std::string at = numbered(group.number());

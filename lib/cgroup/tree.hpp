@@ -118,6 +118,9 @@ class Tree {
   /// Removes it and what programs made below it; false while somebody is in it.
   bool remove(const Group& group) const;
 
+  /// Moves this process to the leaf below kairo-TAG, out of a cgroup that was killed as one while it was not
+  /// in it (one that a service manager keeps); 0 or the errno. Waits for all processors.
+  int move_to_leaf() const;
   /// It is not to be used again.
   void mark_killed(const Group& group) const;
   /// Takes the session's name off a group with a number in which nobody is. False where somebody is, or it

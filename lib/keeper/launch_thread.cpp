@@ -224,11 +224,22 @@ std::variant<Child, LaunchError> LaunchThread::launch_in_group(const Launch& ord
   auto joining = groups_.tree().open_to_join(group);
   if (!joining) return LaunchError{"limits", EMFILE, joining.error().message};
   const bool cpu_is_counted = wanted.cpu_time && groups_.tree().cpu_us(group).has_value();
+  // It may be the group that was killed; or our own, with whose count of kills the kernel compares the new
+  // one's.
+  enum class Suspect { its_group, ours, nothing } suspect = Suspect::its_group;
   const auto elsewhere = [&]() -> const cgroup::Joining* {
-    if (group.number() == 0) return nullptr;
+    if (!joining->unified) return nullptr;
+    if (suspect == Suspect::its_group && group.number() == 0) suspect = Suspect::ours;  // it is as new
+    if (suspect == Suspect::ours && groups_.tree().move_to_leaf() != 0) suspect = Suspect::nothing;
+    if (suspect == Suspect::nothing) {
+      joining->unified.reset();
+      return &*joining;
+    }
+    suspect = suspect == Suspect::its_group ? Suspect::ours : Suspect::nothing;
     groups_.tree().mark_killed(group);
     groups_.remove(group);
-    group = groups_.tree().make(order.key, order.detach_descendants, wanted, refusals);
+    std::vector<cgroup::Refusal> same;
+    group = groups_.tree().make(order.key, order.detach_descendants, wanted, same);
     joining = groups_.tree().open_to_join(group);
     return joining ? &*joining : nullptr;
   };

@@ -551,14 +551,15 @@ std::variant<Child, LaunchError> Launcher::launch(const Launch& order, std::span
   for (UniqueFd& each : theirs) each.reset();
   ipc.reset();
   pid_t pid = clone_child(task, joining, child, watch);
-  if (pid > 0 && !task.began && !child.ended) {
+  while (pid > 0 && !task.began && !child.ended) {
     // Killed before its first step, as whoever is born into a group that was killed (cgroup/tree.hpp).
-    if (const cgroup::Joining* other = elsewhere()) {
-      reap(pid);
-      child.process.reset();
-      child.in_unified = false;
-      pid = clone_child(task, *other, child, watch);
-    }
+    const cgroup::Joining* other = elsewhere();
+    if (!other) break;
+    reap(pid);
+    child.process.reset();
+    child.in_unified = false;
+    pid = clone_child(task, *other, child, watch);
+    if (task.began && !other->unified) has_into_cgroup_ = false;
   }
   const int clone_errno = errno;
   clear_low();

@@ -78,8 +78,8 @@ class Launcher {
   ~Launcher();
 
   /// `descriptors`: for each Stdio::fd, in the order stdin, stdout, stderr; then that of Launch::ipc.
-  /// `joining`: the control groups that the child is to be in; `elsewhere` gives others, or nullptr, where it
-  /// was killed at its birth. `cpu_is_counted`: by one of them, so that kairod is to end the session, which
+  /// `joining`: the control groups that the child is to be in; `elsewhere` gives others, or in the end
+  /// nullptr, where it was killed at its birth; at last one without Joining::unified. `cpu_is_counted`: by one of them, so that kairod is to end the session, which
   /// says why, and RLIMIT_CPU what kairod does not.
   using Elsewhere = std::function<const cgroup::Joining*()>;
   std::variant<Child, LaunchError> launch(const Launch& order, std::span<UniqueFd> descriptors,

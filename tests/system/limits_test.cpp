@@ -4,6 +4,7 @@
 #include <csignal>
 #include <filesystem>
 #include <map>
+#include <sstream>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -392,6 +393,44 @@ TEST_CASE("where a session was killed as one, or has killed itself so, the next 
     CHECK(ended.exit_code == 1);
     usleep(10'000);  // so that groups come to be free
   }
+}
+
+TEST_CASE("a daemon in a cgroup that was once killed as one starts programs that live") {
+  // Where the machine has its v2 tree.
+  std::string mount;
+  std::istringstream mounts(read_file("/proc/self/mountinfo"));
+  for (std::string line; std::getline(mounts, line);)
+    if (line.find(" - cgroup2 ") != std::string::npos) {
+      std::istringstream words(line);
+      for (int i = 0; i < 5; ++i) words >> mount;
+    }
+  const std::string place = mount + "/kairo-test-" + std::to_string(::getpid());
+  std::error_code failed;
+  if (::geteuid() != 0 || mount.empty() || !fs::create_directory(place, failed)) {
+    MESSAGE("left out: only root, and where there is a v2 tree");
+    return;
+  }
+  {
+    const std::string enter =
+        "echo 1 > " + place + "/cgroup.kill; echo $$ > " + place + "/cgroup.procs; exec \"$@\"";
+    Daemon daemon({.behind = {"sh", "-c", enter, "sh"}});
+    auto client = connect(daemon);
+    for (int i = 0; i < 3; ++i) {
+      const auto session = spawn(
+          client, command({"sh", "-c", "env -i " + test_child_path() + " double-fork 600 close; read end"}));
+      eventually([&] { return !read_log(client, session.id).empty(); }, "the daemon to be started");
+      const auto pid = static_cast<pid_t>(std::stol(read_log(client, session.id)));
+      must<api::Done>(client, "process.stdin.close", api::IdParams{session.id});
+      CHECK(wait(client, session.id).exit_code == 1);
+      eventually([&] { return !lives(pid); }, "the daemon to be ended, which nothing but its group tells");
+    }
+  }
+  std::vector<std::string> below;
+  for (const auto& each : fs::recursive_directory_iterator(place, failed))
+    if (each.is_directory(failed)) below.push_back(each.path());
+  std::sort(below.rbegin(), below.rend());
+  for (const std::string& each : below) ::rmdir(each.c_str());
+  CHECK(::rmdir(place.c_str()) == 0);
 }
 
 TEST_CASE("what a session used is its own, whoever had its group before") {
