@@ -62,7 +62,8 @@ struct Stream {
   }
 };
 
-void read_streams(const Daemon& daemon, std::map<std::string, Stream>& all,
+/// `attached` is set once all have been attached to.
+void read_streams(const Daemon& daemon, std::map<std::string, Stream>& all, std::atomic<bool>& attached,
                   std::atomic<std::uint64_t>& total) {
   const auto done = [&] {
     return std::all_of(all.begin(), all.end(),
@@ -75,11 +76,12 @@ void read_streams(const Daemon& daemon, std::map<std::string, Stream>& all,
       if (stream.eof || !there) continue;
       api::AttachParams attach = attach_to(id, api::Flow::lossless);
       attach.from = api::FromOffsets{stream.offset, {}};
-      auto attached = client.call<api::SubscriptionResult>("process.attach", attach,
-                                                           SteadyClock::now() + std::chrono::seconds(60));
-      there = attached.ok();
-      if (!there && !client::is_unreachable(attached.error())) stream.problem = attached.error().message;
+      auto result = client.call<api::SubscriptionResult>("process.attach", attach,
+                                                         SteadyClock::now() + std::chrono::seconds(60));
+      there = result.ok();
+      if (!there && !client::is_unreachable(result.error())) stream.problem = result.error().message;
     }
+    attached = true;
     // What the dead connection still holds counts, too: it is read to its end.
     while (!done()) {
       auto push = client.poll_push(SteadyClock::now() + std::chrono::seconds(60));
@@ -131,7 +133,8 @@ TEST_CASE("killed at any moment, under full load, it loses nothing") {
   {
     client::Client client = connect(daemon);
     for (int i = 0; i < streams; ++i) {
-      api::SpawnParams params = child({"spew", std::to_string(stream_bytes)});
+      // Not before somebody reads without loss: a log of 32 MiB is full in no time.
+      api::SpawnParams params = child({"await-line", "spew", std::to_string(stream_bytes)});
       params.options->output.emplace().retain_bytes = 32u << 20;
       const std::string id = spawn(client, params).id;
       all[id].id = id;
@@ -140,9 +143,19 @@ TEST_CASE("killed at any moment, under full load, it loses nothing") {
   }
 
   std::atomic<std::uint64_t> total{0};
-  std::atomic<bool> stop{false};
+  std::atomic<bool> attached{false}, stop{false};
   std::string feed_problem;
-  std::thread reader([&] { read_streams(daemon, all, total); });
+  std::thread reader([&] { read_streams(daemon, all, attached, total); });
+  eventually([&] { return attached.load(); }, "a reader of all streams");
+  {
+    client::Client starter = connect(daemon);
+    for (const auto& [id, stream] : all) {
+      api::StdinWriteParams line;
+      line.id = id;
+      line.data.data = "\n";
+      must<api::StdinWriteResult>(starter, "process.stdin.write", line);
+    }
+  }
   std::thread feeder([&] { feed(daemon, fed, stop, feed_problem); });
 
   std::mt19937 dice(std::random_device{}());
