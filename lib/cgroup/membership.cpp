@@ -27,8 +27,9 @@ std::string group_of(pid_t pid, const Layout& layout, const std::string& root) {
 
 std::optional<std::uint64_t> session_key_of(const std::string& group, const Layout& layout) {
   const auto session = group.empty() ? std::nullopt : session_of(layout.unified, group);
-  if (!session) return std::nullopt;
-  return session->key;
+  if (session) return session->key;
+  if (read_number_name(group) && is_nobodys(layout.unified + "/" + group)) return 0;
+  return std::nullopt;
 }
 
 std::optional<std::uint64_t> session_key_of(pid_t pid, const Layout& layout, const std::string& root) {

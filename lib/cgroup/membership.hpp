@@ -26,7 +26,7 @@ namespace kairo::cgroup {
 std::optional<std::uint64_t> session_key_of(pid_t pid, const Layout& layout, const std::string& root = {});
 
 /// In two steps: the name of the group that `pid` is in, which stays true of its cgroup (the number in struct
-/// pidfd_info), and whose that is by now. Empty: none of this daemon's groups.
+/// pidfd_info), and whose that is by now. Empty: none of this daemon's groups; key 0: nobody's.
 std::string group_of(pid_t pid, const Layout& layout, const std::string& root = {});
 std::optional<std::uint64_t> session_key_of(const std::string& group, const Layout& layout);
 

@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <charconv>
 #include <cstdio>
+#include <cstring>
 #include <sys/xattr.h>
 
 namespace kairo::cgroup {
@@ -57,8 +58,19 @@ int erase_inscription(const std::string& directory) {
 }
 
 bool has_attributes(int directory) {
+  char names[1024];
   // Of an O_PATH descriptor only by way of /proc.
-  return ::listxattr(("/proc/self/fd/" + std::to_string(directory)).c_str(), nullptr, 0) > 0;
+  const ssize_t size =
+      ::listxattr(("/proc/self/fd/" + std::to_string(directory)).c_str(), names, sizeof names);
+  if (size < 0) return true;
+  // The system's own labels are on every directory.
+  for (const char* each = names; each < names + size; each += std::strlen(each) + 1)
+    if (!std::string_view(each).starts_with("security.")) return true;
+  return false;
+}
+
+bool is_nobodys(const std::string& directory) {
+  return ::getxattr(directory.c_str(), attribute, nullptr, 0) < 0 && errno == ENODATA;
 }
 
 std::optional<SessionName> inscription_of(const std::string& directory) {

@@ -34,7 +34,9 @@ std::optional<std::uint32_t> read_number_name(std::string_view text);
 int inscribe(const std::string& directory, const SessionName& name);
 /// 0 or the errno.
 int erase_inscription(const std::string& directory);
-/// Whether a program has left attributes of its own.
+/// Whether there is none for certain.
+bool is_nobodys(const std::string& directory);
+/// Whether a program has left attributes of its own, or that cannot be told.
 bool has_attributes(int directory);
 /// Nothing where there is none, or none that can be read.
 std::optional<SessionName> inscription_of(const std::string& directory);

@@ -100,6 +100,7 @@ std::string Tree::enable(Controller controller) {
   const auto words = words_of(handed_on);
   if (std::find(words.begin(), words.end(), name_of(controller)) == words.end()) {
     error_number = write_text(above + "/cgroup.subtree_control", word);
+    ::rmdir((base + leaf).c_str());  // as in move_to_leaf()
     if (error_number == EBUSY && make_directory(base + leaf) == 0) {
       // Processes stand in it, and may not while it hands controllers on. Ours move; others stay, and the
       // limit is refused.
@@ -339,6 +340,8 @@ bool Tree::remove(const Group& group) const {
 
 int Tree::move_to_leaf() const {
   int error_number = make_directory(layout_.unified);
+  // It may have been killed with a keeper that was in it; EBUSY where one still is.
+  ::rmdir((layout_.unified + leaf).c_str());
   if (error_number == 0) error_number = make_directory(layout_.unified + leaf);
   if (error_number != 0) return error_number;
   return write_text(layout_.unified + leaf + "/cgroup.procs", std::to_string(::getpid()));

@@ -83,6 +83,7 @@ struct GroupUse {
 struct Joining {
   UniqueFd unified;
   UniqueFd unified_procs;
+  bool kills_at_birth = false;  ///< CLONE_INTO_CGROUP does so here, whatever was tried: `unified` is none.
   std::vector<UniqueFd> tasks;
 };
 

@@ -224,24 +224,32 @@ std::variant<Child, LaunchError> LaunchThread::launch_in_group(const Launch& ord
   auto joining = groups_.tree().open_to_join(group);
   if (!joining) return LaunchError{"limits", EMFILE, joining.error().message};
   const bool cpu_is_counted = wanted.cpu_time && groups_.tree().cpu_us(group).has_value();
-  // It may be the group that was killed; or our own, with whose count of kills the kernel compares the new
-  // one's.
-  enum class Suspect { its_group, ours, nothing } suspect = Suspect::its_group;
+  // It may be the group that was killed; or our own, with whose count of kills the kernel compares that of
+  // the new one's.
+  enum class Suspect { its_group, ours, either } suspect = Suspect::its_group;
   const auto elsewhere = [&]() -> const cgroup::Joining* {
-    if (!joining->unified) return nullptr;
-    if (suspect == Suspect::its_group && group.number() == 0) suspect = Suspect::ours;  // it is as new
-    if (suspect == Suspect::ours && groups_.tree().move_to_leaf() != 0) suspect = Suspect::nothing;
-    if (suspect == Suspect::nothing) {
-      joining->unified.reset();
-      return &*joining;
+    switch (suspect) {
+      case Suspect::its_group:
+        suspect = Suspect::ours;
+        if (group.number() != 0) {  // else it was made for this launch
+          groups_.tree().mark_killed(group);
+          groups_.remove(group);
+          std::vector<cgroup::Refusal> none;  // there are no limits
+          group = groups_.tree().make(order.key, order.detach_descendants, wanted, none);
+          joining = groups_.tree().open_to_join(group);
+          return joining ? &*joining : nullptr;
+        }
+        [[fallthrough]];
+      case Suspect::ours:
+        suspect = Suspect::either;
+        if (groups_.tree().move_to_leaf() == 0) return &*joining;
+        [[fallthrough]];
+      case Suspect::either:
+        joining->unified.reset();
+        joining->kills_at_birth = true;
+        return &*joining;
     }
-    suspect = suspect == Suspect::its_group ? Suspect::ours : Suspect::nothing;
-    groups_.tree().mark_killed(group);
-    groups_.remove(group);
-    std::vector<cgroup::Refusal> same;
-    group = groups_.tree().make(order.key, order.detach_descendants, wanted, same);
-    joining = groups_.tree().open_to_join(group);
-    return joining ? &*joining : nullptr;
+    return nullptr;
   };
   auto result = launcher_.launch(order, descriptors, *joining, elsewhere, cpu_is_counted, watch_);
   if (const Child* child = std::get_if<Child>(&result);

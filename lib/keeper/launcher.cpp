@@ -412,7 +412,7 @@ pid_t Launcher::clone_child(ChildTask& task, const cgroup::Joining& joining, Chi
   };
   if (has_clone3_ && has_into_cgroup_ && joining.unified) {
     const long result = try_clone3(task, stack_, joining.unified.get(), child, watch);
-    child.in_unified = result > 0;
+    child.in_unified = child.born_in_unified = result > 0;
     if (result > 0 || result == -EAGAIN || result == -ENOMEM) return answer(result);
     // Linux before 5.7, or a container that forbids it; EACCES: it may not leave the cgroup it is in.
     if (result == -ENOSYS || result == -EPERM || result == -EINVAL || result == -E2BIG)
@@ -551,15 +551,19 @@ std::variant<Child, LaunchError> Launcher::launch(const Launch& order, std::span
   for (UniqueFd& each : theirs) each.reset();
   ipc.reset();
   pid_t pid = clone_child(task, joining, child, watch);
-  while (pid > 0 && !task.began && !child.ended) {
+  while (pid > 0 && !task.began && child.born_in_unified && !child.ended) {
     // Killed before its first step, as whoever is born into a group that was killed (cgroup/tree.hpp).
     const cgroup::Joining* other = elsewhere();
-    if (!other) break;
+    if (!other) {
+      task.step = "limits";
+      task.error_number = EMFILE;
+      break;
+    }
     reap(pid);
     child.process.reset();
-    child.in_unified = false;
+    child.in_unified = child.born_in_unified = false;
     pid = clone_child(task, *other, child, watch);
-    if (task.began && !other->unified) has_into_cgroup_ = false;
+    if (task.began && other->kills_at_birth) has_into_cgroup_ = false;
   }
   const int clone_errno = errno;
   clear_low();

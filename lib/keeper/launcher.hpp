@@ -55,7 +55,8 @@ struct Child {
   bool ended = false;  ///< By the LaunchWatch.
   UniqueFd standard_input;
   UniqueFd output[2];
-  bool in_unified = false;  ///< It is in the v2 group.
+  bool in_unified = false;       ///< It is in the v2 group.
+  bool born_in_unified = false;  ///< And was from its birth.
 };
 
 /// As in LaunchFailed.
@@ -78,9 +79,10 @@ class Launcher {
   ~Launcher();
 
   /// `descriptors`: for each Stdio::fd, in the order stdin, stdout, stderr; then that of Launch::ipc.
-  /// `joining`: the control groups that the child is to be in; `elsewhere` gives others, or in the end
-  /// nullptr, where it was killed at its birth; at last one without Joining::unified. `cpu_is_counted`: by one of them, so that kairod is to end the session, which
-  /// says why, and RLIMIT_CPU what kairod does not.
+  /// `joining`: the control groups that the child is to be in; `elsewhere` gives others where it was
+  /// killed at its birth into one, at last one with Joining::kills_at_birth; nullptr where none is to be had.
+  /// `cpu_is_counted`: by one of them, so that kairod is to end the session, which says why, and RLIMIT_CPU
+  /// what kairod does not.
   using Elsewhere = std::function<const cgroup::Joining*()>;
   std::variant<Child, LaunchError> launch(const Launch& order, std::span<UniqueFd> descriptors,
                                           const cgroup::Joining& joining, const Elsewhere& elsewhere,

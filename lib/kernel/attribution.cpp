@@ -104,17 +104,24 @@ std::optional<access::Principal> Kernel::attribute(const ipc::Peer& peer, int pr
   const pid_t keeper = link_->keeper_pid();
   const auto info = process >= 0 ? keeper::info_of(process) : std::nullopt;
   // Before Linux 6.5 the number may have been used again by now; from here on it is one and the same.
-  const UniqueFd held(process >= 0 ? -1 : open_process(peer.pid));
+  UniqueFd held;
+  if (process < 0) {
+    held = UniqueFd(open_process(peer.pid));
+    if (!held && errno == ESRCH) return unattributed;
+    if (!held && (errno == EMFILE || errno == ENFILE)) return std::nullopt;
+  }
   const int looked_at = process >= 0 ? process : held.get();
   std::optional<Way> way;
   for (int attempt = 0; info && !way && attempt < attempts; ++attempt)
     if (const auto now = keeper::info_of(process)) way = way_up(process, *now, keeper);
   if (!info) way = way_up(peer.pid, keeper);
   const std::optional<std::uint64_t> group = group_of(peer.pid, info ? info->cgroup : 0);
+  // What was seen was the peer only if the peer is still there.
+  const bool ended = looked_at >= 0 && ipc::has_ended(looked_at);
+  held.reset();
   // What could not be looked at says nothing.
   if (out_of_descriptors()) return std::nullopt;
-  // What was seen was the peer only if the peer is still there.
-  if (!way || (looked_at >= 0 && ipc::has_ended(looked_at))) return unattributed;
+  if (!way || ended) return unattributed;
   if (way->too_long && !group) return unattributed;
   if (!way->from_keeper && !group) return user;
   const session::Session* found = way->from_keeper ? main_process(way->top, way->origin) : nullptr;
@@ -150,7 +157,7 @@ std::optional<std::uint64_t> Kernel::group_of(pid_t pid, std::uint64_t cgroup) c
   if (cgroup != 0 && known == known_groups_.end() && !(name.empty() && out_of_descriptors()))
     known_groups_.emplace(cgroup, name);
   if (name.empty()) return std::nullopt;
-  return cgroup::session_key_of(name, layout).value_or(0);
+  return cgroup::session_key_of(name, layout);
 }
 
 const session::Session* Kernel::main_process(pid_t pid, const keeper::Lineage& lineage) const {

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <fstream>
 #include <sstream>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <doctest/doctest.h>
@@ -322,7 +323,7 @@ TEST_CASE("a group without limits is one session's after another's, and never bo
   put("cgroup.events", "populated 0\nfrozen 0\n");
   REQUIRE(tree.vacate(first));
   CHECK_FALSE(tree.vacate(first));
-  CHECK_FALSE(session_key_of(42, tree.layout(), fake.root()));
+  CHECK(session_key_of(42, tree.layout(), fake.root()) == 0);  // nobody's
   CHECK(tree.is_as_new(first.number()));
   const std::pair<const char*, const char*> changed[] = {{"cgroup.type", "threaded\n"},
                                                          {"cgroup.max.depth", "0\n"},
@@ -335,6 +336,9 @@ TEST_CASE("a group without limits is one session's after another's, and never bo
     CHECK_FALSE(tree.is_as_new(first.number()));
     put(file, before.c_str());
   }
+  REQUIRE(::setxattr(at.c_str(), "user.left", "1", 1, 0) == 0);
+  CHECK_FALSE(tree.is_as_new(first.number()));
+  REQUIRE(::removexattr(at.c_str(), "user.left") == 0);
   fs::create_directories(at + "/inner");
   CHECK_FALSE(tree.is_as_new(first.number()));
   fs::remove(at + "/inner");
