@@ -62,6 +62,19 @@ class FakeHost {
   kairo::test::TempDir dir_;
 };
 
+/// A daemon's tree in the cgroup of its service, without controllers.
+struct PlainTree {
+  FakeHost fake;
+  Tree tree = made(fake);
+
+  static Tree made(const FakeHost& fake) {
+    fake.self_unified("/a.service");
+    fake.unified("/a.service", "", "", "");
+    const Host host = fake.host(1000);
+    return Tree(find_layout(host, tag), host);
+  }
+};
+
 std::vector<std::string> names(const std::vector<Refusal>& refusals) {
   std::vector<std::string> out;
   for (const Refusal& each : refusals) out.emplace_back(name_of(each.controller));
@@ -261,11 +274,8 @@ TEST_CASE("a limit without its controller is refused by name, the others are set
 }
 
 TEST_CASE("a group is removed with what was made below it, and the base when it is empty") {
-  const FakeHost fake;
-  fake.self_unified("/a.service");
-  fake.unified("/a.service", "", "", "");
-  const Host host = fake.host(1000);
-  Tree tree(find_layout(host, tag), host);
+  PlainTree plain;
+  Tree& tree = plain.tree;
   std::vector<Refusal> refusals;
   GroupLimits counted;
   counted.cpu_time = true;
@@ -285,11 +295,9 @@ TEST_CASE("a group is removed with what was made below it, and the base when it 
 }
 
 TEST_CASE("a group without limits is one session's after another's, and never both") {
-  const FakeHost fake;
-  fake.self_unified("/a.service");
-  fake.unified("/a.service", "", "", "");
-  const Host host = fake.host(1000);
-  Tree tree(find_layout(host, tag), host);
+  PlainTree plain;
+  const FakeHost& fake = plain.fake;
+  Tree& tree = plain.tree;
   std::vector<Refusal> refusals;
   const Group first = tree.make(5, true, {}, refusals);
   if (first.number() == 0) {
@@ -370,11 +378,8 @@ TEST_CASE("a group without limits is one session's after another's, and never bo
 }
 
 TEST_CASE("a vacated group that a keeper has left is removed by who looks what is there") {
-  const FakeHost fake;
-  fake.self_unified("/a.service");
-  fake.unified("/a.service", "", "", "");
-  const Host host = fake.host(1000);
-  Tree tree(find_layout(host, tag), host);
+  PlainTree plain;
+  Tree& tree = plain.tree;
   const std::string& base = tree.layout().unified;
   fs::create_directories(base + "/g12/made/by/a/program");
   fs::create_directories(base + "/g0");
